@@ -1,0 +1,1 @@
+"""Benchmarks: they measure, and decide nothing. Ratios within one run are what counts."""

@@ -1,0 +1,46 @@
+"""The command `pg-durable`.
+
+| module    | what it holds                                                       |
+|-----------|---------------------------------------------------------------------|
+| app       | the commands by name, and the page `pg-durable --help`              |
+| serve     | up, worker                                                          |
+| database  | install, psql, demo, version                                        |
+| control   | start, wait, cancel                                                 |
+| instances | list, explain                                                       |
+| show      | show                                                                |
+| options   | options and arguments that several commands take                    |
+| target    | which database is meant                                             |
+| output    | tables, times and JSON on the standard output                       |
+| logs      | what a worker says on the standard error                            |
+
+Whatever only some commands need is imported by them, so that `--help` is quick.
+"""
+
+import os
+import sys
+
+from pg_durable.errors import PgDurableError
+
+
+def main() -> None:
+    """Run one command, and exit with its code; see `pg-durable --help` for what they mean."""
+    from pg_durable.cli.app import app
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a character the terminal does not have is no error
+            stream.reconfigure(errors="replace")
+    try:
+        app(prog_name="pg-durable")
+    except PgDurableError as error:
+        print(f"pg-durable: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Print what is left. That nobody reads any more (`… | head`) is no error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,114 @@
+"""start, wait and cancel."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pg_durable.cli.options import AsJson, Dsn, File, InstanceId, workflow_text
+from pg_durable.cli.output import json_of, note, one_line, print_json, show_duration
+from pg_durable.cli.target import with_client
+from pg_durable.errors import WaitTimeout
+
+if TYPE_CHECKING:
+    from pg_durable.client import Client, Instance
+
+FAILED, TIME_IS_UP = 3, 4  # exit codes
+
+
+def start(
+    expression: Annotated[
+        str | None,
+        typer.Argument(metavar="[EXPRESSION]", show_default=False, help="The workflow; see above."),
+    ] = None,
+    file: File = None,
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", show_default=False, help="A name to find it by; any text."),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="where the df schema is",
+            help="The database that the steps run in.",
+        ),
+    ] = None,
+    dsn: Dsn = None,
+) -> None:
+    """Start a workflow and print the id of its instance.
+
+    EXPRESSION is what you would write inside df.start(…): an SQL expression in which each
+    step is a string, evaluated in your own session and with your own rights:
+
+        pg-durable start "'insert into log values (1)' ~> df.sleep(5) ~> 'select now()'"
+
+    A single SQL statement may be given as it is: pg-durable start "select now()"
+    """
+    text = workflow_text(expression, file, "EXPRESSION")
+    print(with_client(dsn, lambda client: client.start(text, label=label, database=database)))
+
+
+def wait(
+    instance: InstanceId,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="SECONDS", show_default="for ever", help="How long to wait at most."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    dsn: Dsn = None,
+) -> None:
+    """Wait until an instance has ended, and print its result, which is JSON.
+
+    Exits with 0 if it completed, 3 if it failed or was cancelled, 4 if the time is up.
+    """
+
+    async def work(client: "Client") -> "tuple[Instance, str | None]":
+        return await client.wait(instance, timeout), await client.result(instance)
+
+    try:
+        ended, result = with_client(dsn, work)
+    except WaitTimeout as error:
+        note(str(error))
+        raise typer.Exit(TIME_IS_UP) from None
+
+    if as_json:
+        print_json(
+            {
+                "id": ended.id,
+                "status": ended.status,
+                "duration": ended.duration,
+                "result": json_of(result),
+                "error": ended.error,
+            }
+        )
+    elif ended.status == "completed":
+        print(result)
+    if ended.status != "completed":
+        took = show_duration(ended.duration)
+        note(f"instance {ended.id} {ended.status} after {took}: {one_line(ended.error or '')}")
+        raise typer.Exit(FAILED)
+
+
+def cancel(
+    instance: InstanceId,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why; it is kept with the instance.")
+    ] = "Cancelled by user",
+    dsn: Dsn = None,
+) -> None:
+    """Cancel an instance: its running statements are stopped, and nothing of it runs any more.
+
+    What its completed steps did stays. To cancel one that has ended is no error.
+    """
+
+    async def work(client: "Client") -> tuple[bool, str]:
+        cancelled = await client.cancel(instance, reason)
+        return cancelled, (await client.instance(instance)).status
+
+    cancelled, status = with_client(dsn, work)
+    if cancelled:
+        print(f"Instance {instance} is cancelled.")
+    else:
+        print(f"Instance {instance} was {status} already; nothing is changed.")

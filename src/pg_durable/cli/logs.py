@@ -1,0 +1,30 @@
+"""What a worker says on the standard error: one line per event."""
+
+import logging
+
+
+class _OneLine(logging.Formatter):
+    """An event is a line, whatever a message or an exception's text holds."""
+
+    def __init__(self, *, traces: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
+        self._traces = traces
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record)
+        error = record.exc_info[1] if record.exc_info else None
+        said = "" if error is None else f": {type(error).__name__}: {error}"
+        line = " ".join((self.formatMessage(record) + said).split())
+        if self._traces and record.exc_info:
+            return f"{line}\n{self.formatException(record.exc_info)}"
+        return line
+
+
+def log_to_stderr(*, verbose: bool, quiet: bool) -> None:
+    """Set logging up. `verbose` adds details and the traces of errors; `quiet` wins."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine(traces=verbose))
+    logging.getLogger().addHandler(handler)
+    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+    logging.getLogger("pg_durable").setLevel(level)

@@ -1,0 +1,1 @@
+"""The worker: claims instances, drives their walks, and lets go of them."""

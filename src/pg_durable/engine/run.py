@@ -1,0 +1,265 @@
+"""One claimed instance: run its leaves, record their outcomes, park or finish it."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pg_durable.engine.saver import Saver
+from pg_durable.errors import LeaseLost, PgDurableError, ServerUnavailable, StepRefused
+from pg_durable.graph.nodes import Graph, NodeType, Row, make_node
+from pg_durable.graph.walk import Change, Failed, Leaf, Outcome, Progress, Walk
+from pg_durable.lanes.pool import LanePool, LoginRefused
+from pg_durable.settings import Settings
+from pg_durable.steps.sleep import seconds_of, slept
+from pg_durable.steps.sql import RunAgain, failure_of, run_sql_step, statement_of
+from pg_durable.store import Checkpoint, Claimed, Saving
+from pg_durable.wire import ConnectionLost
+
+log = logging.getLogger(__name__)
+
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 10.0
+
+
+@dataclass(slots=True)
+class Context:
+    """What all runs of a worker share."""
+
+    settings: Settings
+    worker: int
+    pool: LanePool
+    saver: Saver
+    stopping: bool = False
+
+
+class Run:
+    """Drives one instance until it is finished, parked, given back or lost."""
+
+    def __init__(self, claimed: Claimed, context: Context) -> None:
+        self._claimed = claimed
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._variables = {
+            **claimed.variables,
+            "sys_instance_id": claimed.id,
+            "sys_label": claimed.label or "",
+        }
+        self._walk: Walk
+        self._ready: list[Leaf] = []  # SQL leaves to run now
+        self._waits: dict[str, tuple[Leaf, float]] = {}  # by node: the leaf and when it is due
+        self._entered: list[tuple[str, int, float]] = []  # waits the rows do not know yet
+        self._unsaved: list[Change] = []  # settled, to be recorded with the next commit
+        self._outcome: Outcome | None = None
+        self._finished = False  # the outcome is recorded
+        self._running = 0  # SQL leaves running as tasks of their own
+        self._committing = 0
+        self._changed = asyncio.Event()  # something above changed while the run waited
+
+    async def drive(self) -> None:
+        """Run to the end, or as far as this worker may. Never raises but for ConnectionLost
+        of the worker's own sessions and for cancellation."""
+        try:
+            await self._drive()
+        except* LeaseLost as lost:
+            log.info("instance %s: %s", self._claimed.id, _first(lost))
+        except* (RunAgain, ConnectionLost, ServerUnavailable) as outage:
+            await self._give_back(str(_first(outage)))
+        except* Exception as bug:
+            log.error("instance %s cannot be driven", self._claimed.id, exc_info=bug)
+            await self._give_back(str(_first(bug)))
+
+    async def _drive(self) -> None:
+        claimed = self._claimed
+        if claimed.refusal is not None:
+            await self._save(then="failed", output=claimed.refusal)
+            return
+        try:
+            self._walk = Walk(*_load(claimed))
+            self._absorb(self._walk.begin())
+        except PgDurableError as error:
+            await self._save(then="failed", output=str(error))
+            return
+        async with asyncio.TaskGroup() as branches:
+            parked = await self._run_leaves(branches)
+        if parked:
+            await self._save(then="park")
+        elif not self._finished:
+            failed = isinstance(self._outcome, Failed)
+            await self._save(
+                then="failed" if failed else "completed",
+                output=self._outcome.message if isinstance(self._outcome, Failed) else None,
+            )
+
+    async def _run_leaves(self, branches: asyncio.TaskGroup) -> bool:
+        """Run leaves and wait, until all is settled (False) or only long waits remain (True)."""
+        while True:
+            if self._context.stopping:
+                raise RunAgain("the worker stops")
+            if len(self._ready) == 1 and not self._running and not self._waits:
+                self._absorb(await self._step(self._ready.pop()))  # the common case: no task
+                continue
+            for leaf in self._ready:
+                self._running += 1
+                branches.create_task(self._branch(leaf))
+            self._ready.clear()
+            if not self._waits and not self._running:
+                return False
+
+            due = min((due for _, due in self._waits.values()), default=float("inf"))
+            rest = due - self._loop.time()
+            if not self._running and rest > self._context.settings.park_after:
+                return True
+            if self._entered:
+                await self._save()
+            await self._change(rest)
+            self._end_waits()
+
+    async def _branch(self, leaf: Leaf) -> None:
+        progress = await self._step(leaf)
+        self._running -= 1
+        self._absorb(progress)
+        self._changed.set()
+
+    async def _change(self, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(max(timeout, 0) if timeout < float("inf") else None):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+        self._changed.clear()
+
+    def _absorb(self, progress: Progress) -> None:
+        """Take in what came of an outcome: leaves to run, waits to begin, the end."""
+        pending = [progress]
+        while pending:
+            progress = pending.pop()
+            self._unsaved.extend(progress.changes)
+            if progress.outcome is not None:
+                self._outcome = progress.outcome
+            for leaf in progress.leaves:
+                if leaf.node.type is NodeType.SQL:
+                    self._ready.append(leaf)
+                elif (rest := self._rest_of(leaf)) <= 0:
+                    pending.append(self._walk.settle(leaf, slept(leaf)))
+                else:
+                    self._waits[leaf.node.id] = (leaf, self._loop.time() + rest)
+
+    def _rest_of(self, leaf: Leaf) -> float:
+        if leaf.remaining is not None:
+            return leaf.remaining
+        seconds = float(seconds_of(leaf))
+        if seconds > 0:
+            self._entered.append((leaf.node.id, leaf.generation, seconds))
+        return seconds
+
+    def _end_waits(self) -> None:
+        now = self._loop.time()
+        for node, (leaf, due) in list(self._waits.items()):
+            if due <= now:
+                del self._waits[node]
+                self._absorb(self._walk.settle(leaf, slept(leaf)))
+
+    async def _step(self, leaf: Leaf) -> Progress:
+        """Run one SQL leaf and commit what came of it. The progress returned is recorded."""
+        settled: list[Progress] = []
+        committing = False
+
+        async def record(outcome: Outcome, marks: Mapping[str, str]) -> Checkpoint:
+            progress = self._walk.settle(leaf, outcome)
+            settled.append(progress)
+            if progress.joined:
+                # It rests on the outcomes of siblings whose commits are still under way.
+                while self._committing:
+                    await self._change(float("inf"))
+            nonlocal committing
+            committing = True
+            self._committing += 1
+            changes, self._unsaved = [*progress.changes, *self._unsaved], []
+            return Checkpoint(
+                instance=self._claimed.id,
+                worker=self._context.worker,
+                changes=changes,
+                outcome=progress.outcome,
+                marks=marks,
+            )
+
+        try:
+            statement = statement_of(leaf, self._variables)
+        except PgDurableError as error:
+            return self._walk.settle(leaf, failure_of(error))
+
+        shown = self._loop.call_later(
+            self._context.settings.show_running_after, self._show_running, leaf
+        )
+        try:
+            async with self._context.pool.lane(self._claimed.role, self._claimed.database) as lane:
+                await run_sql_step(
+                    lane, leaf, statement, self._context.worker, self._claimed.id, record
+                )
+        except StepRefused as error:
+            return self._walk.settle(leaf, failure_of(error))
+        except LoginRefused as error:
+            return self._walk.settle(leaf, self._login_failure(error))
+        finally:
+            shown.cancel()
+            if committing:
+                self._committing -= 1
+                self._changed.set()
+        (progress,) = settled
+        progress.changes.clear()
+        self._finished = progress.outcome is not None
+        return progress
+
+    def _login_failure(self, error: LoginRefused) -> Failed:
+        database = self._claimed.database or "(the worker's)"
+        return Failed(
+            f"Failed to connect to database '{database}' as '{self._claimed.role}'. Error: {error}",
+            {"sqlstate": ServerUnavailable.sqlstate},
+        )
+
+    def _show_running(self, leaf: Leaf) -> None:
+        running = [leaf.node.id, *self._walk.ancestors(leaf.node.id)]
+        self._context.saver.save(Saving(instance=self._claimed.id, running=running))
+
+    async def _save(self, *, then: str | None = None, output: str | None = None) -> None:
+        running: dict[str, None] = {}
+        for node in self._waits:
+            running |= dict.fromkeys(self._walk.ancestors(node))
+        saving = Saving(
+            instance=self._claimed.id,
+            changes=self._unsaved,
+            waits=self._entered,
+            running=list(running),
+            then=then,
+            output=output,
+        )
+        self._unsaved, self._entered = [], []
+        if not await self._context.saver.save(saving):
+            raise LeaseLost("the claim on this instance is gone")
+
+    async def _give_back(self, reason: str) -> None:
+        if self._context.stopping:
+            delay = 0.0
+        else:
+            delay = min(_FIRST_DELAY * 2**self._claimed.attempts, _LONGEST_DELAY)
+            log.info("instance %s: %s; again in %.1f s", self._claimed.id, reason, delay)
+        await self._context.saver.save(
+            Saving(instance=self._claimed.id, then="release", delay=delay)
+        )
+
+
+def _load(claimed: Claimed) -> tuple[Graph, dict[str, Row]]:
+    nodes = []
+    rows = {}
+    for id_, kind, query, name, left, right, status, generation, result, remaining in claimed.nodes:
+        nodes.append(make_node(id_, kind, query, name, left, right))
+        rows[id_] = Row(status=status, generation=generation, result=result, remaining=remaining)
+    return Graph.of(claimed.root, nodes), rows
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,188 @@
+"""One registration of a worker with the database, from its first claim to its last.
+
+Everything a session knows can be thrown away: when a connection of its own is lost, the
+session ends, its instances become due again, and the worker opens a new one.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from pg_durable.engine.run import Context, Run
+from pg_durable.engine.saver import Saver
+from pg_durable.lanes.pool import LanePool
+from pg_durable.schema import check_version
+from pg_durable.settings import Settings
+from pg_durable.store import Store
+from pg_durable.wire import ConnectionLost, Wire
+from pg_durable.wire.dsn import worker_dsn
+
+log = logging.getLogger(__name__)
+
+_SHORTEST_PAUSE = 0.001
+_LONGEST_PAUSE = 0.016  # then the worker counts as idle and waits to be notified
+
+
+class Session:
+    """Claims instances and drives them until told to stop."""
+
+    def __init__(self, settings: Settings, control: Wire, engine: Wire, worker: int) -> None:
+        self._settings = settings
+        self._control_wire = control
+        self._control = Store(control)
+        self._engine_wire = engine
+        self._store = Store(engine)
+        self._pool = LanePool(settings)
+        self._context = Context(
+            settings=settings, worker=worker, pool=self._pool, saver=Saver(self._store, worker)
+        )
+        self._runs: set[asyncio.Task[None]] = set()
+        self._capacity = settings.max_user_connections * settings.claim_ahead
+        self._stop = asyncio.Event()
+        self._attention = asyncio.Event()  # something may be due, or there is room again
+        self._shown_idle = False
+        control.on_notify = lambda _: self._attention.set()
+        control.on_lost = engine.on_lost = self._attention.set
+
+    @classmethod
+    async def open(cls, settings: Settings, name: str) -> "Session":
+        """Connect and register.
+
+        Raises:
+            ServerUnavailable, ConnectionLost: no server, or it went away.
+            SchemaMismatch: the `df` schema is absent, or newer than this program.
+        """
+        wires: list[Wire] = []
+        try:
+            control = await Wire.connect(worker_dsn(settings.dsn, "poll"))
+            wires.append(control)
+            engine = await Wire.connect(worker_dsn(settings.dsn, "management"))
+            wires.append(engine)
+            await check_version(engine)
+            worker = await Store(control).register(name)
+            await Store(control).listen()
+        except BaseException:
+            for wire in wires:
+                wire.close()
+            raise
+        log.info("worker %d is ready", worker)
+        return cls(settings, control, engine, worker)
+
+    def stop(self) -> None:
+        """Claim nothing more; let go of every instance at its next step."""
+        self._context.stopping = True
+        self._stop.set()
+        self._attention.set()
+
+    async def run(self) -> None:
+        """Work until stopped.
+
+        Raises:
+            ConnectionLost: a connection of the worker's own is gone, or others have
+                declared this worker dead.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(self._context.saver.run()),
+                    tasks.create_task(self._keep_lease()),
+                    tasks.create_task(self._take_over()),
+                ]
+                await self._claim_until_stopped()
+                await self._let_runs_end()
+                for task in background:
+                    task.cancel()
+            await self._control.unregister(self._context.worker)
+        finally:
+            await self._cancel_runs()
+            self._pool.close()
+            self._control_wire.close()
+            self._engine_wire.close()
+
+    async def _claim_until_stopped(self) -> None:
+        pause = 0.0
+        while not self._stop.is_set():
+            self._fail_if_lost()
+            self._attention.clear()
+            room = self._capacity - len(self._runs)
+            if room < self._capacity // 2:  # claim in batches rather than one by one
+                await self._attend(self._settings.poll_interval)
+                continue
+            claimed = await self._store.claim(self._context.worker, room)
+            for instance in claimed:
+                self._drive(Run(instance, self._context))
+            if claimed:
+                if pause and self._shown_idle:
+                    # Two claims in quick succession: the next one comes without being told.
+                    await self._show_idle(False)
+                pause = _SHORTEST_PAUSE
+            pause = await self._pause(pause, found=bool(claimed))
+
+    async def _pause(self, pause: float, *, found: bool) -> float:
+        """Wait before the next claim: briefly while there is work, else until told."""
+        if found:
+            await asyncio.sleep(_SHORTEST_PAUSE)
+            return _SHORTEST_PAUSE
+        if 0 < pause <= _LONGEST_PAUSE:
+            await self._attend(pause)
+            return pause * 2
+        if not self._shown_idle:
+            await self._show_idle(True)
+            return 0.0  # look once more: a start may have committed before it could see this
+        pause = max(pause, _LONGEST_PAUSE)
+        await self._attend(min(pause, self._settings.poll_interval))
+        return 0.0 if self._attention.is_set() else pause * 4
+
+    async def _show_idle(self, idle: bool) -> None:
+        if idle:
+            self._shown_idle = await self._control.show_idle()
+        else:
+            self._shown_idle = False
+            await self._control.show_busy()
+
+    async def _attend(self, timeout: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._attention.wait()
+
+    def _drive(self, run: Run) -> None:
+        task = asyncio.create_task(run.drive())
+        self._runs.add(task)
+        task.add_done_callback(self._run_ended)
+
+    def _run_ended(self, task: asyncio.Task[None]) -> None:
+        self._runs.discard(task)
+        if len(self._runs) == self._capacity // 2:
+            self._attention.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a run ended with an error", exc_info=error)
+
+    async def _let_runs_end(self) -> None:
+        if self._runs:
+            await asyncio.wait(self._runs, timeout=self._settings.grace)
+
+    async def _cancel_runs(self) -> None:
+        runs = list(self._runs)
+        for task in runs:
+            task.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.heartbeat_interval)
+            if not await self._store.heartbeat(self._context.worker):
+                raise ConnectionLost("other workers have declared this one dead")
+            self._pool.close_idle()
+
+    async def _take_over(self) -> None:
+        while True:
+            freed = await self._store.take_over(self._context.worker, self._settings.lease)
+            if freed:
+                log.info("took over %d instances of workers that are gone", freed)
+                self._attention.set()
+            await asyncio.sleep(self._settings.take_over_interval)
+
+    def _fail_if_lost(self) -> None:
+        for wire in (self._control_wire, self._engine_wire):
+            if wire.lost is not None:
+                raise ConnectionLost(str(wire.lost))

@@ -1,0 +1,128 @@
+"""The nodes of a graph, as a worker reads them from `df.nodes`."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pg_durable.errors import InvalidWorkflow
+
+
+class NodeType(StrEnum):
+    """The node types this version can run."""
+
+    SQL = "SQL"
+    THEN = "THEN"
+    IF = "IF"
+    JOIN = "JOIN"
+    SLEEP = "SLEEP"
+
+
+LEAVES = frozenset({NodeType.SQL, NodeType.SLEEP})
+TERMINAL = frozenset({"completed", "failed"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One vertex: what it is, its children by id, and the name its result gets."""
+
+    id: str
+    type: NodeType
+    query: str | None = None
+    name: str | None = None
+    left: str | None = None
+    right: str | None = None
+    condition: str | None = None
+    extras: tuple[str, ...] = ()
+    rows_of: str | None = None  # df.if_rows: the stored result it looks at
+
+    @property
+    def children(self) -> tuple[str, ...]:
+        """The ids of all children, in the order in which they are walked."""
+        return tuple(c for c in (self.condition, self.left, self.right, *self.extras) if c)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What `df.nodes` holds of a node's progress."""
+
+    status: str
+    generation: int
+    result: str | None  # JSON text
+    remaining: float | None  # seconds until its wait ends; negative when overdue
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the node is finished in its generation."""
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """A tree of nodes. `parents` is derived; the root has none."""
+
+    root: str
+    nodes: Mapping[str, Node]
+    parents: Mapping[str, str]
+
+    @classmethod
+    def of(cls, root: str, nodes: Iterable[Node]) -> "Graph":
+        """Build a graph, refusing one that cannot be walked.
+
+        Raises:
+            InvalidWorkflow: a child or the root is missing, or a node has two parents.
+        """
+        by_id = {node.id: node for node in nodes}
+        if root not in by_id:
+            raise InvalidWorkflow(f"The graph has no root node {root}.")
+        parents: dict[str, str] = {}
+        for node in by_id.values():
+            for child in node.children:
+                if child not in by_id:
+                    raise InvalidWorkflow(f"Node {node.id} names a child {child} that is missing.")
+                if child in parents or child == root:
+                    raise InvalidWorkflow(f"Node {child} has more than one parent.")
+                parents[child] = node.id
+        return cls(root=root, nodes=by_id, parents=parents)
+
+
+def make_node(
+    node_id: str,
+    node_type: str,
+    query: str | None,
+    name: str | None,
+    left: str | None,
+    right: str | None,
+) -> Node:
+    """Read one row of `df.nodes`, unfolding the configuration kept in `query`.
+
+    Raises:
+        InvalidWorkflow: a type this version cannot run, or an unreadable configuration.
+    """
+    try:
+        kind = NodeType(node_type)
+    except ValueError:
+        raise InvalidWorkflow(f"This version cannot run {node_type} nodes.") from None
+    if kind in LEAVES or query is None:
+        return Node(id=node_id, type=kind, query=query, name=name, left=left, right=right)
+
+    try:
+        config = json.loads(query)
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        raise InvalidWorkflow(f"{kind} node {node_id}: its configuration is not a JSON object.")
+    condition = config.get("condition_node")
+    rows_of = config.get("result_name") if "condition_type" in config else None
+    if kind is NodeType.IF and condition is None and rows_of is None:
+        raise InvalidWorkflow("IF node missing condition_node")
+    return Node(
+        id=node_id,
+        type=kind,
+        name=name,
+        left=left,
+        right=right,
+        condition=condition,
+        extras=tuple(config.get("extra_nodes", ())),
+        rows_of=rows_of,
+    )

@@ -1,0 +1,261 @@
+"""A session of a submitting role, and the two flushes of a step.
+
+    flush 1   BEGIN · the user's statement
+    flush 2   the checkpoint · COMMIT · cleaning up
+
+The statement's effects and the record of them commit together or not at all. After the
+commit the session is brought back to what a new login finds, but for cached plans, so the
+next step of any instance of the role can use it.
+"""
+
+import time
+from collections.abc import Sequence
+
+from psycopg import pq
+from psycopg.pq.abc import PGresult
+
+from pg_durable.errors import LeaseLost, LimitExceeded
+from pg_durable.graph.results import Column, encode, is_native
+from pg_durable.graph.walk import Failed
+from pg_durable.store import (
+    CHECKPOINT,
+    CHECKPOINT_FORMATS,
+    CHECKPOINT_TYPES,
+    TO_JSON,
+    TO_JSON_FORMATS,
+    TO_JSON_TYPES,
+    Checkpoint,
+)
+from pg_durable.wire import ConnectionLost, Wire
+from pg_durable.wire.arrays import text_array
+
+_JSON_OID = 114
+
+# The statements of every step, prepared once a session.
+_BEGIN = b"pg_durable_begin"
+_BEGIN_READ_WRITE = b"pg_durable_begin_read_write"
+_COMMIT = b"pg_durable_commit"
+_ROLLBACK = b"pg_durable_rollback"
+_OWN_IDENTITY = b"pg_durable_own_identity"
+_CHECKPOINT = b"pg_durable_checkpoint"
+# Together what DISCARD ALL does, less the plans: those make the next step fast.
+_CLEANING = {
+    b"pg_durable_clean_0": "reset session authorization",
+    b"pg_durable_clean_1": "reset all",
+    b"pg_durable_clean_2": "unlisten *",
+    b"pg_durable_clean_3": "close all",
+    b"pg_durable_clean_4": "discard temp",
+    b"pg_durable_clean_5": "discard sequences",
+    # The user's own prepared statements are counted; a session that has any is not used again.
+    b"pg_durable_clean_6": "select pg_catalog.pg_advisory_unlock_all(),"
+    " (select pg_catalog.count(*) from pg_catalog.pg_prepared_statements where from_sql)",
+}
+_STATEMENTS = {
+    _BEGIN: "begin",
+    _BEGIN_READ_WRITE: "begin read write",
+    _COMMIT: "commit",
+    _ROLLBACK: "rollback",
+    _OWN_IDENTITY: "reset session authorization",
+    _CHECKPOINT: CHECKPOINT,
+    **_CLEANING,
+}
+
+_OK = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY})
+
+
+class Rejected(Exception):
+    """The server refused the user's statement, the checkpoint, or the COMMIT."""
+
+    def __init__(self, failure: Failed, sqlstate: str, *, in_checkpoint: bool) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.sqlstate = sqlstate
+        self.in_checkpoint = in_checkpoint
+
+
+class Lane:
+    """One session. Used by one step at a time."""
+
+    def __init__(self, wire: Wire, max_result_bytes: int) -> None:
+        self._wire = wire
+        self._max_result_bytes = max_result_bytes
+        self._prepared = True
+        self.opened_at = time.monotonic()
+        self.idle_since = self.opened_at
+        self.reusable = True
+
+    @classmethod
+    async def open(cls, conninfo: str, max_result_bytes: int) -> "Lane":
+        """Log in and prepare what every step uses.
+
+        Raises:
+            ServerUnavailable: the server cannot be reached or refused the login.
+            ConnectionLost: it went away at once.
+        """
+        wire = await Wire.connect(conninfo)
+        for name, statement in _STATEMENTS.items():
+            wire.prepare(name, statement, CHECKPOINT_TYPES if name == _CHECKPOINT else ())
+        for result in await wire.sync():
+            if result.status not in _OK:
+                wire.close()
+                raise rejection(result)
+        return cls(wire, max_result_bytes)
+
+    @property
+    def usable(self) -> bool:
+        """Whether another step may use this session."""
+        return self.reusable and self._wire.lost is None
+
+    def close(self) -> None:
+        """Close the session; the server rolls back what it was doing."""
+        self._wire.close()
+
+    async def execute(self, statement: str) -> str:
+        """Begin a transaction and run the statement in it; returns its result as JSON text.
+
+        Raises:
+            Rejected: the statement failed; the transaction is to be rolled back.
+            ConnectionLost, StepRefused: the session is gone.
+        """
+        self._queue(_BEGIN)
+        self._wire.execute(statement)
+        begin, result = await self._wire.sync()
+        if begin.status not in _OK:
+            raise ConnectionLost(_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
+        return await self._result_of(result)
+
+    async def execute_alone(self, statement: str) -> str:
+        """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""
+        self._queue(_ROLLBACK)
+        await self._wire.sync()
+        self.forget_prepared()
+        self._wire.execute(statement)
+        (result,) = await self._wire.sync()
+        return await self._result_of(result)
+
+    def forget_prepared(self) -> None:
+        """Reckon with a statement that deallocates the session's prepared ones, as DISCARD ALL
+        does: send every text anew, and use the session for this step only."""
+        self._prepared = False
+        self.reusable = False
+
+    async def rollback(self) -> None:
+        """Undo the open transaction."""
+        self._queue(_ROLLBACK)
+        await self._wire.sync()
+
+    async def commit(self, checkpoint: Checkpoint) -> None:
+        """Record the step in its statement's transaction, and commit both.
+
+        Raises:
+            LeaseLost: the node is not this worker's any more; nothing was committed.
+            Rejected: the COMMIT failed (a deferred constraint), or the checkpoint did
+                for a reason of the session's (`in_checkpoint`); nothing was committed.
+            ConnectionLost: unknown whether it was committed; the rows tell.
+        """
+        await self._finish([], checkpoint)
+
+    async def commit_apart(self, checkpoint: Checkpoint) -> None:
+        """Record a step whose statement committed itself, or failed, or never ran."""
+        await self._finish([_ROLLBACK, _BEGIN_READ_WRITE], checkpoint)
+
+    async def _finish(self, before: Sequence[bytes], checkpoint: Checkpoint) -> None:
+        for name in (*before, _OWN_IDENTITY):
+            self._queue(name)
+        self._queue(_CHECKPOINT, checkpoint.params(), CHECKPOINT_TYPES, CHECKPOINT_FORMATS)
+        for name in (_COMMIT, *_CLEANING):
+            self._queue(name)
+        results = await self._wire.sync()
+
+        start = len(before)
+        for result in results[start : start + 2]:
+            if result.status not in _OK:
+                self.reusable = False
+                raise rejection(result, in_checkpoint=True)
+        commit = results[start + 2]
+        if commit.status not in _OK:
+            self.reusable = False
+            raise rejection(commit)
+        assert commit.command_status == b"COMMIT", commit.command_status
+        cleaned = results[-1]
+        if cleaned.status not in _OK or cleaned.get_value(0, 1) != b"0":
+            self.reusable = False
+
+    def _queue(
+        self,
+        name: bytes,
+        params: Sequence[bytes | None] = (),
+        types: Sequence[int] | None = None,
+        formats: Sequence[int] | None = None,
+    ) -> None:
+        if self._prepared:
+            self._wire.execute_prepared(name, params, formats)
+        else:
+            self._wire.execute(_STATEMENTS[name], params, types, formats)
+
+    async def _result_of(self, result: PGresult) -> str:
+        if result.status not in _OK:
+            raise rejection(result)
+        width = result.nfields
+        rows = [
+            [result.get_value(row, column) for column in range(width)]
+            for row in range(result.ntuples)
+        ]
+        columns = []
+        for number in range(width):
+            oid = result.ftype(number)
+            if not is_native(oid):
+                await self._convert(oid, rows, number)
+                oid = _JSON_OID
+            name = (result.fname(number) or b"").decode("utf-8", "replace")
+            columns.append(Column(name=name, type_oid=oid))
+        text = encode(columns, rows, rows_affected=None if width else result.command_tuples)
+        if len(text) > self._max_result_bytes:
+            raise LimitExceeded(
+                f"The result has {len(text)} bytes; the limit is {self._max_result_bytes}.",
+                hint="Return fewer rows, keep them in a table, or raise max_result_bytes.",
+            )
+        return text
+
+    async def _convert(self, oid: int, rows: list[list[bytes | None]], column: int) -> None:
+        # Arrays, composites and the like: only the server knows their JSON form.
+        values = [row[column] for row in rows]
+        if not values:
+            return
+        texts = [None if v is None else v.decode("utf-8", "replace") for v in values]
+        self._wire.execute(
+            TO_JSON, [b"%d" % oid, text_array(texts)], TO_JSON_TYPES, TO_JSON_FORMATS
+        )
+        (converted,) = await self._wire.sync()
+        if converted.status not in _OK:
+            raise rejection(converted)
+        for number, row in enumerate(rows):
+            row[column] = converted.get_value(number, 0) if row[column] is not None else None
+
+
+_DETAILS = {
+    "detail": pq.DiagnosticField.MESSAGE_DETAIL,
+    "hint": pq.DiagnosticField.MESSAGE_HINT,
+    "position": pq.DiagnosticField.STATEMENT_POSITION,
+    "context": pq.DiagnosticField.CONTEXT,
+    "constraint": pq.DiagnosticField.CONSTRAINT_NAME,
+}
+
+
+def rejection(result: PGresult, *, in_checkpoint: bool = False) -> Exception:
+    """The exception for an error the server reported."""
+    sqlstate = _field(result, pq.DiagnosticField.SQLSTATE) or "XX000"
+    message = _field(result, pq.DiagnosticField.MESSAGE_PRIMARY) or "unknown error"
+    if sqlstate == LeaseLost.sqlstate and in_checkpoint:
+        return LeaseLost(message)
+    if sqlstate.startswith(("08", "57P")):  # the session or the server is being shut down
+        return ConnectionLost(message)
+    details = {"sqlstate": sqlstate}
+    details |= {key: text for key, which in _DETAILS.items() if (text := _field(result, which))}
+    failure = Failed(f"SQL execution failed: error returned from database: {message}", details)
+    return Rejected(failure, sqlstate, in_checkpoint=in_checkpoint)
+
+
+def _field(result: PGresult, which: pq.DiagnosticField) -> str | None:
+    value = result.error_field(which)
+    return None if value is None else value.decode("utf-8", "replace")

@@ -1,0 +1,148 @@
+"""The `df` schema: installing, upgrading, and refusing one that does not fit.
+
+Stateful DDL lives in numbered migrations, applied once each; functions are stateless and
+reapplied whole at every upgrade, so each has one home.
+"""
+
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+import psycopg
+from psycopg import pq
+
+from pg_durable import __version__
+from pg_durable.errors import NotAllowed, SchemaMismatch, ServerUnavailable
+from pg_durable.wire import Wire
+
+OLDEST_SERVER = 140000
+
+# The order matters where a function's text names another that must exist already.
+FUNCTION_FILES = (
+    "envelope.sql",
+    "dsl.sql",
+    "operators.sql",
+    "vars.sql",
+    "claim.sql",
+    "checkpoint.sql",
+    "step.sql",
+    "graph.sql",
+    "start.sql",
+    "control.sql",
+    "nodes.sql",
+    "monitoring.sql",
+    "explain.sql",
+    "grants.sql",
+)
+
+# One installation at a time, whoever runs it: key 'pgdu', 'inst'.
+_LOCK = "select pg_advisory_xact_lock(1885824117, 1768846196)"
+_INSTALLED = "select migration, version from df._schema"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """What an installation did: the versions before and after (None: there was none)."""
+
+    before: str | None
+    after: str
+
+
+def migrations() -> list[tuple[int, Traversable]]:
+    """The numbered migrations, in order."""
+    folder = resources.files("pg_durable") / "sql" / "migrations"
+    files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
+    return sorted(((int(file.name.split("_")[0]), file) for file in files), key=lambda m: m[0])
+
+
+def install(dsn: str) -> Installed:
+    """Create or upgrade the schema in one transaction.
+
+    Idempotent, and safe to run twice at once: the second waits for the first.
+
+    Raises:
+        ServerUnavailable: no connection.
+        SchemaMismatch: the schema is newer than this program, or the server too old.
+        NotAllowed: the role may not create it.
+    """
+    try:
+        connection = psycopg.connect(dsn, autocommit=False, application_name="pg_durable:install")
+    except psycopg.OperationalError as error:
+        raise ServerUnavailable(" ".join(str(error).split())) from error
+    with connection:
+        if connection.info.server_version < OLDEST_SERVER:
+            raise SchemaMismatch(
+                f"This server is PostgreSQL {connection.info.server_version // 10000};"
+                " pg_durable needs 14 or newer."
+            )
+        try:
+            return _install(connection)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise NotAllowed(
+                f"Role {connection.info.user} may not install the schema: {error}.",
+                hint="Connect as the database's owner or a superuser.",
+            ) from error
+
+
+def _install(connection: psycopg.Connection) -> Installed:
+    connection.execute("set local search_path = pg_catalog, pg_temp")
+    connection.execute("set local client_min_messages = warning")
+    connection.execute(_LOCK)
+    before = None
+    done = 0
+    if (row := connection.execute("select to_regclass('df._schema')").fetchone()) and row[0]:
+        done, before = connection.execute(_INSTALLED).fetchone() or (0, None)
+    available = migrations()
+    if done > available[-1][0]:
+        raise _too_new(before, done)
+
+    for number, file in available:
+        if number > done:
+            _run(connection, file)
+    for name in FUNCTION_FILES:
+        _run(connection, resources.files("pg_durable") / "sql" / "functions" / name)
+    connection.execute(
+        "insert into df._schema (migration, version) values (%s, %s) on conflict (sentinel)"
+        " do update set migration = excluded.migration, version = excluded.version,"
+        " updated_at = now()",
+        (available[-1][0], __version__),
+    )
+    return Installed(before=before, after=__version__)
+
+
+def _run(connection: psycopg.Connection, file: Traversable) -> None:
+    # Without parameters psycopg sends the whole file as one simple query.
+    connection.execute(file.read_bytes())
+
+
+async def check_version(wire: Wire) -> None:
+    """Refuse a schema this program cannot work with.
+
+    Raises:
+        SchemaMismatch: absent, or newer or older than this program.
+    """
+    wire.execute(_INSTALLED)
+    (result,) = await wire.sync()
+    if result.status != pq.ExecStatus.TUPLES_OK or result.ntuples != 1:
+        database = (wire.pg.db or b"").decode()
+        raise SchemaMismatch(
+            f"Database {database} has no df schema that this role can use.",
+            hint="Run: pg-durable install",
+        )
+    migration = int(result.get_value(0, 0) or b"0")
+    newest = migrations()[-1][0]
+    if migration > newest:
+        raise _too_new((result.get_value(0, 1) or b"").decode(), migration)
+    if migration < newest:
+        raise SchemaMismatch(
+            f"The df schema is at migration {migration}; this program needs {newest}.",
+            hint="Run: pg-durable install",
+        )
+
+
+def _too_new(version: str | None, migration: int) -> SchemaMismatch:
+    return SchemaMismatch(
+        f"The df schema is from pg_durable {version} (migration {migration}),"
+        f" which is newer than this program, {__version__}.",
+        hint="Upgrade the program: pip install --upgrade pg-durable",
+    )

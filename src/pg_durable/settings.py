@@ -1,0 +1,78 @@
+"""Settings of a worker: defaults, then environment (`PG_DURABLE_<NAME>`), then flags."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from pg_durable.errors import InvalidWorkflow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a worker behaves. Times are in seconds.
+
+    Attributes:
+        dsn: libpq connection string of the worker's own sessions; empty: libpq's defaults.
+        max_user_connections: SQL steps running at the same time, one session each.
+        claim_ahead: instances held per session, so that none waits for the next claim.
+        poll_interval: how often an idle worker looks without being told.
+        lease: a worker silent for longer is taken over.
+        heartbeat_interval: how often a worker says that it lives.
+        take_over_interval: how often it looks for dead ones.
+        park_after: a wait with longer to go is handed back to the database.
+        show_running_after: a step running for longer is shown as running.
+        grace: how long a stopping worker lets running steps finish.
+        lane_max_age: a session is closed after this, so that changed settings of a role count.
+        lane_idle: an unused session is closed after this.
+        max_result_bytes: the largest result of one step, as JSON text.
+    """
+
+    dsn: str = ""
+    max_user_connections: int = 10
+    claim_ahead: int = 8
+    poll_interval: float = 1.0
+    lease: float = 15.0
+    heartbeat_interval: float = 5.0
+    take_over_interval: float = 1.0
+    park_after: float = 0.25
+    show_running_after: float = 0.1
+    grace: float = 10.0
+    lane_max_age: float = 60.0
+    lane_idle: float = 30.0
+    max_result_bytes: int = 64 * 1024 * 1024
+
+    @classmethod
+    def load(
+        cls, environment: Mapping[str, str] | None = None, **flags: str | float | None
+    ) -> "Settings":
+        """Read the environment, then let flags that are not None win.
+
+        Raises:
+            InvalidWorkflow: a value that is not a number, or out of its range.
+        """
+        environment = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        for item in fields(cls):
+            given = flags.get(item.name)
+            source = f"--{item.name.replace('_', '-')}"
+            if given is None:
+                source = f"PG_DURABLE_{item.name.upper()}"
+                given = environment.get(source)
+            if given is not None:
+                values[item.name] = _convert(source, given, type(item.default))
+        return replace(cls(), **values)
+
+
+def _convert(source: str, given: str | float, kind: type) -> str | float:
+    if kind is str:
+        return str(given)
+    try:
+        value = kind(given)
+    except ValueError:
+        raise InvalidWorkflow(f"{source} is {given!r}, which is not a number.") from None
+    minimum = 1 if kind is int else 0
+    if not minimum <= value < float("inf"):
+        raise InvalidWorkflow(f"{source} is {given}; it must be at least {minimum}, and finite.")
+    assert isinstance(value, int | float)
+    return value

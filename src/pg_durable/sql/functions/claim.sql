@@ -1,0 +1,143 @@
+-- Who works on what: workers, claims, take-over and waking. For the worker's role only.
+
+-- The advisory-lock class of this project ('pgdu'). Key 0: shared by idle workers.
+-- Key n: held by worker n's control session for as long as that session lives.
+create or replace function df._lock_class() returns int
+language sql immutable parallel safe
+return 1885824117;
+
+-- Register a worker and take the lock that proves it alive. Call on its control session.
+create or replace function df._register(p_name text) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_worker bigint := nextval(pg_get_serial_sequence('df._worker_epoch', 'worker'));
+begin
+  -- The lock comes before the row: a row without its lock would look like a dead worker.
+  perform pg_advisory_lock(df._lock_class(), v_worker::int);
+  insert into df._worker_epoch (worker, name) overriding system value values (v_worker, p_name);
+  return v_worker;
+end $$;
+
+-- Leave: give back what the worker still holds. Returns how many instances that were.
+create or replace function df._unregister(p_worker bigint) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_freed bigint;
+begin
+  delete from df._worker_epoch where worker = p_worker;
+  update df.instances
+  set worker = null, due_at = clock_timestamp()
+  where worker = p_worker;
+  get diagnostics v_freed = row_count;
+  if v_freed > 0 then
+    perform df._wake();
+  end if;
+  return v_freed;
+end $$;
+
+-- Renew the lease. False: others have declared this worker dead and may hold its instances.
+create or replace function df._heartbeat(p_worker bigint) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set synchronous_commit = off
+as $$
+begin
+  update df._worker_epoch set last_seen_at = clock_timestamp() where worker = p_worker;
+  return found;
+end $$;
+
+-- Make due what dead workers held: those whose control session is gone, or whose
+-- heartbeat is older than the lease. Returns how many instances became due.
+create or replace function df._take_over(p_worker bigint, p_lease interval) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_freed bigint;
+begin
+  delete from df._worker_epoch
+  where worker <> p_worker
+    and (pg_try_advisory_xact_lock(df._lock_class(), worker::int)
+         or last_seen_at < clock_timestamp() - p_lease);
+
+  update df.instances i
+  set worker = null, due_at = clock_timestamp()
+  where i.worker is not null
+    and not exists (select from df._worker_epoch e where e.worker = i.worker);
+  get diagnostics v_freed = row_count;
+  return v_freed;
+end $$;
+
+-- Tell an idle worker, if there is one, that something is due. A NOTIFY takes a
+-- database-wide lock at commit, so none is sent while every worker is busy anyway.
+create or replace function df._wake() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if pg_try_advisory_lock(df._lock_class(), 0) then
+    perform pg_advisory_unlock(df._lock_class(), 0);
+  else
+    perform pg_notify('pg_durable', '');
+  end if;
+end $$;
+
+-- Whether superusers may have instances. Off unless the server, database or role says so.
+create or replace function df._superuser_instances() returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(nullif(current_setting('pg_durable.enable_superuser_instances', true), ''), 'off')::boolean
+$$;
+
+-- Claim up to p_limit due instances for p_worker, oldest first, with their graphs.
+-- Skips rows another worker is claiming; an instance is claimed by one worker at a time.
+-- `refusal` says why an instance must fail before its first step.
+-- The commit need not be awaited: after a crash an unrecorded claim is simply due again.
+create or replace function df._claim(p_worker bigint, p_limit int)
+returns table (
+  id text, label text, database text, role text, root_node text,
+  vars json, executions bigint, attempts int, refusal text, nodes json
+)
+language sql
+set search_path = pg_catalog, pg_temp
+set synchronous_commit = off
+as $$
+  with claimed as (
+    update df.instances i
+    set status = 'running', worker = p_worker, due_at = null, updated_at = clock_timestamp()
+    where i.id = any (array(
+      select d.id
+      from df.instances d
+      where d.due_at <= clock_timestamp()
+      order by d.due_at
+      limit p_limit
+      for update skip locked))
+    returning i.id, i.label, i.database, i.submitted_by, i.root_node, i.vars, i.executions, i.attempts
+  )
+  select c.id, c.label, c.database, r.rolname, c.root_node, c.vars, c.executions, c.attempts,
+    case
+      when r.oid is null then
+        format('Instance %s: submitted_by role no longer exists in pg_roles', c.id)
+      when r.rolsuper and not df._superuser_instances() then
+        format('pg_durable blocked instance %s: submitted_by role "%s" is a superuser, '
+               'but pg_durable.enable_superuser_instances is off', c.id, r.rolname)
+    end,
+    (select json_agg(json_build_array(
+        n.id, n.node_type, n.query, n.result_name, n.left_node, n.right_node,
+        n.status, n.generation, n.result::text,
+        extract(epoch from n.due_at - clock_timestamp())::float8))
+     from df.nodes n
+     where n.instance_id = c.id)
+  from claimed c
+  left join pg_roles r on r.oid = c.submitted_by
+$$;
+
+revoke execute on function
+  df._register(text), df._unregister(bigint), df._heartbeat(bigint),
+  df._take_over(bigint, interval), df._claim(bigint, int)
+from public;

@@ -1,0 +1,205 @@
+-- What a caller can do with an instance of its own: look, wait, cancel.
+
+create or replace function df.status(instance_id text)
+returns text
+language sql stable strict
+as $$
+  select i.status
+  from df.instances i
+  where i.id = instance_id;
+$$;
+
+-- JSON in the form jsonb prints, or as it is where jsonb cannot hold it
+-- (a \u0000 in a string, a number beyond numeric).
+create or replace function df._jsonb_text(p_value json)
+returns text
+language plpgsql immutable strict
+as $$
+begin
+  return p_value::jsonb::text;
+exception when data_exception or program_limit_exceeded then
+  return p_value::text;
+end
+$$;
+
+-- The result of a completed instance; null before, and for all that failed or were cancelled.
+create or replace function df.result(instance_id text)
+returns text
+language sql stable strict
+as $$
+  select df._jsonb_text(n.result)
+  from df.instances i
+  join df.nodes n on n.instance_id = i.id and n.id = i.root_node
+  where i.id = result.instance_id
+    and i.status = 'completed'
+    and n.status = 'completed';
+$$;
+
+-- The second door into the tables, built like df._start: caller is the effective role.
+create or replace view df._cancel as
+select
+  null::text as instance_id,
+  null::text as reason,
+  null::name as caller
+where false;
+alter view df._cancel alter column caller set default current_user;
+
+create or replace function df._cancel_instance()
+returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_status text;
+begin
+  select i.status into v_status
+  from df.instances i
+  where i.id = new.instance_id
+    and (i.submitted_by = quote_ident(new.caller)::regrole or df._sees_all(new.caller))
+  for update;
+  if not found then
+    raise exception using
+      errcode = 'WF003',
+      message = format('Instance not found or access denied: %s', new.instance_id);
+  elsif v_status not in ('pending', 'running') then
+    return new;
+  end if;
+
+  update df.instances i
+  set status = 'cancelled', output = 'canceled: ' || new.reason,
+      completed_at = clock_timestamp(), updated_at = clock_timestamp(),
+      due_at = null, worker = null
+  where i.id = new.instance_id;
+
+  -- Children before parents, the order in which checkpoints lock: no deadlock with them.
+  -- A step in flight either commits first or finds its node stopped.
+  perform
+  from df.nodes n
+  join df._depths(new.instance_id) d on d.id = n.id
+  where n.instance_id = new.instance_id
+    and n.status in ('pending', 'running')
+  order by d.depth desc
+  for update of n;
+
+  update df.nodes n
+  set stopped = true, due_at = null
+  where n.instance_id = new.instance_id
+    and n.status in ('pending', 'running')
+    and not n.stopped;
+
+  perform pg_notify('pg_durable', 'cancel ' || new.instance_id);
+  return new;
+end
+$$;
+-- Whoever may execute it could hang it on a view of their own, with a caller of their choice.
+revoke all on function df._cancel_instance() from public;
+
+create or replace trigger cancel_instance
+  instead of insert on df._cancel
+  for each row execute function df._cancel_instance();
+
+-- Whether row security lets a role see every instance.
+create or replace function df._sees_all(p_role name)
+returns boolean
+language sql stable
+as $$
+  select pg_has_role(p_role, c.relowner, 'usage')
+      or exists (select from pg_roles r where r.rolname = p_role and r.rolbypassrls)
+  from pg_class c
+  where c.oid = 'df.instances'::regclass;
+$$;
+
+-- Cancel an instance, in the caller's transaction. One that has ended already stays as it is.
+create or replace function df.cancel(
+  instance_id text,
+  reason text default 'Cancelled by user'
+)
+returns text
+language plpgsql strict
+as $$
+begin
+  insert into df._cancel (instance_id, reason)
+  values (cancel.instance_id, cancel.reason);
+  return format('Instance %s cancelled: %s', instance_id, reason);
+end
+$$;
+
+-- Wait until an instance has ended and return its status.
+-- Looks again after 5 ms, then ever more slowly, at last every 100 ms.
+create or replace function df.await_instance(instance_id text, timeout_seconds int default 30)
+returns text
+language plpgsql strict
+as $$
+declare
+  v_deadline timestamptz := clock_timestamp() + make_interval(secs => timeout_seconds);
+  v_pause interval := '5 ms';
+  v_instance record;
+begin
+  perform df._not_in_workflow(
+    'df.await_instance() cannot be called inside a workflow - it would block a worker thread '
+    '(and self-deadlock if waiting on the current instance). '
+    'Use df.signal() and df.wait_for_signal() for cross-workflow coordination.');
+  if timeout_seconds <= 0 then
+    raise exception using errcode = 'WF001', message = 'Timeout must be positive';
+  end if;
+
+  loop
+    select i.status, i.created_at into v_instance
+    from df.instances i
+    where i.id = instance_id;
+    if not found then
+      raise exception using
+        errcode = 'WF003', message = format('Instance not found: %s', instance_id);
+    elsif v_instance.status in ('completed', 'failed', 'cancelled') then
+      return df._helper_result('df.await_instance', v_instance.status);
+    end if;
+    perform df._refuse_blind_wait(instance_id, v_instance.created_at);
+    if clock_timestamp() >= v_deadline then
+      raise exception using
+        errcode = 'WF005',
+        message = format('Timeout after %ss waiting for instance %s (status: %s). '
+                         'Check if background worker is running.',
+                         timeout_seconds, instance_id, v_instance.status);
+    end if;
+    perform pg_sleep_for(least(v_pause, v_deadline - clock_timestamp()));
+    v_pause := least(v_pause * 1.5, '100 ms');
+  end loop;
+end
+$$;
+
+-- Raise where waiting can never end: the start is not committed, or its end cannot be seen.
+create or replace function df._refuse_blind_wait(p_instance text, p_created_at timestamptz)
+returns void
+language plpgsql stable
+as $$
+begin
+  if p_created_at = now() then        -- the start of this very transaction
+    raise exception using
+      errcode = 'WF004',
+      message = format('df.await_instance(): instance %s was started in this transaction, '
+                       'which is not committed yet', p_instance),
+      hint = 'Commit first: no worker sees the instance before that.';
+  elsif current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+    raise exception using
+      errcode = 'WF004',
+      message = format('df.await_instance(): a %s transaction cannot see instance %s end',
+                       current_setting('transaction_isolation'), p_instance),
+      hint = 'Await it in a READ COMMITTED transaction.';
+  end if;
+end
+$$;
+
+create or replace function df.wait_for_completion(
+  instance_id text,
+  timeout_seconds int default 30
+)
+returns text
+language plpgsql strict
+as $$
+begin
+  raise warning using
+    errcode = 'deprecated_feature',
+    message = 'df.wait_for_completion() is deprecated; use df.await_instance() instead';
+  return df.await_instance(instance_id, timeout_seconds);
+end
+$$;

@@ -1,0 +1,140 @@
+-- df.start: one instance and its nodes, in the caller's transaction.
+
+create or replace function df._new_id()
+returns text
+volatile parallel safe
+return left(gen_random_uuid()::text, 8);
+
+-- The door into the tables. Users may insert fut, label and database here and read the id;
+-- caller they can neither give nor change: its default is the effective role of whoever
+-- inserts, so SET ROLE and SECURITY DEFINER functions count, and nobody can start as another.
+create or replace view df._start as
+select
+  null::text as fut,
+  null::text as label,
+  null::text as database,
+  null::text as id,
+  null::name as caller
+where false;
+alter view df._start alter column caller set default current_user;
+
+create or replace function df._start_instance()
+returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller regrole := quote_ident(new.caller)::regrole;
+  v_graph json;
+  v_root text := df._new_id();
+  v_role record;
+begin
+  if (df._read(new.fut, 'Invalid durable function: ')).node_type is not null then
+    v_graph := new.fut::json;
+  end if;
+
+  if new.database is not null
+     and not exists (select from pg_database d where d.datname = new.database)
+  then
+    raise exception using
+      errcode = 'WF001',
+      message = format('database "%s" does not exist', new.database);
+  end if;
+
+  select r.rolcanlogin, r.rolsuper into v_role
+  from pg_roles r
+  where r.oid = v_caller;
+  if not v_role.rolcanlogin then
+    raise exception using
+      errcode = 'WF004',
+      message = format('current_user "%s" does not have LOGIN privilege. '
+                       'The background worker must connect as this role to execute SQL. '
+                       'Grant LOGIN to this role or call df.start() as a role with LOGIN.',
+                       new.caller);
+  elsif v_role.rolsuper and not df._superuser_instances() then
+    raise exception using
+      errcode = 'WF004',
+      message = format('pg_durable: superuser instances are disabled. '
+                       'current_user "%s" is a superuser, but '
+                       'pg_durable.enable_superuser_instances is off. '
+                       'Set pg_durable.enable_superuser_instances = on to allow this.',
+                       new.caller);
+  end if;
+
+  for attempt in 1 .. 10 loop
+    insert into df.instances (id, label, root_node, submitted_by, database, due_at, vars)
+    values (
+      df._new_id(), new.label, v_root, v_caller, new.database, clock_timestamp(),
+      (select json_object_agg(v.name, v.value order by v.name)
+       from df.vars v
+       where v.owner = v_caller and v.value is not null))
+    on conflict (id) do nothing
+    returning instances.id into new.id;
+    exit when found;
+  end loop;
+  if new.id is null then
+    raise exception using
+      errcode = 'WF007',
+      message = 'Failed to create instance: '
+                'exhausted 10 attempts to generate a collision-free ID';
+  end if;
+
+  if v_graph is null then
+    insert into df.nodes (instance_id, id, node_type, query, submitted_by, database)
+    values (new.id, v_root, 'SQL', new.fut, v_caller, new.database);
+  else
+    insert into df.nodes (instance_id, id, node_type, query, result_name,
+                          left_node, right_node, submitted_by, database)
+    select new.id, g.id, g.node_type, g.query, g.result_name,
+           g.left_node, g.right_node, v_caller, new.database
+    from df._graph(v_graph, v_root, true) g;
+  end if;
+
+  perform df._wake();
+  return new;
+end
+$$;
+-- Whoever may execute it could hang it on a view of their own, with a caller of their choice.
+revoke all on function df._start_instance() from public;
+
+create or replace trigger start_instance
+  instead of insert on df._start
+  for each row execute function df._start_instance();
+
+-- Start a graph, or one SQL statement; returns the id of the new instance.
+-- The start belongs to the caller's transaction: no commit, no instance.
+create or replace function df.start(
+  fut text,
+  label text default null,
+  database text default null,
+  transaction_mode text default 'caller'
+)
+returns text
+language plpgsql
+as $$
+declare
+  v_id text;
+begin
+  if transaction_mode is null or fut is null then
+    raise exception using
+      errcode = 'WF001',
+      message = format('df.start(): %s must not be NULL',
+                       case when fut is null then 'fut' else 'transaction_mode' end);
+  elsif lower(transaction_mode) = 'new' then
+    raise exception using
+      errcode = 'WF004',
+      message = 'df.start(): transaction_mode => ''new'' needs a later version of pg_durable',
+      hint = 'Call df.start() in a transaction of its own.';
+  elsif lower(transaction_mode) <> 'caller' then
+    raise exception using
+      errcode = 'WF001',
+      message = format('invalid transaction_mode "%s" for df.start(): '
+                       'expected ''caller'' or ''new''', transaction_mode);
+  end if;
+
+  insert into df._start as s (fut, label, database)
+  values (start.fut, start.label, start.database)
+  returning s.id into v_id;
+  return v_id;
+end
+$$;

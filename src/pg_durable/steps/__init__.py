@@ -1,0 +1,1 @@
+"""What runs the leaves of a graph, one module a kind."""

@@ -1,0 +1,209 @@
+"""The `df._…` functions, one typed coroutine each. No other module names them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from psycopg import pq
+
+from pg_durable.errors import PgDurableError
+from pg_durable.graph.walk import Change, Done, Failed, Outcome
+from pg_durable.wire import ConnectionLost, Wire
+from pg_durable.wire.arrays import int_array, text_array
+
+CHANNEL = "pg_durable"
+
+# Text, int8, text[] and int4[]: the parameters of df._checkpoint.
+CHECKPOINT = "select df._checkpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+CHECKPOINT_TYPES = (25, 20, 1009, 1007, 1009, 1009, 1009, 25, 25)
+CHECKPOINT_FORMATS = (0, 0, 1, 1, 1, 1, 1, 0, 0)
+TO_JSON = "select * from unnest(df._to_json($1, $2))"
+TO_JSON_TYPES = (26, 1009)
+TO_JSON_FORMATS = (0, 1)
+
+
+class StoreError(PgDurableError):
+    """The server rejected a call of ours; carries its SQLSTATE and words."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """An instance this worker now holds, with its graph as rows."""
+
+    id: str
+    label: str | None
+    database: str | None
+    role: str
+    root: str
+    variables: Mapping[str, str]
+    attempts: int
+    refusal: str | None
+    nodes: Sequence[Sequence[Any]]  # id, type, query, name, left, right, status, generation, …
+
+
+@dataclass(slots=True, kw_only=True)
+class Saving:
+    """Progress of one instance that is recorded without a statement of the user."""
+
+    instance: str
+    changes: Sequence[Change] = ()
+    running: Sequence[str] = ()
+    waits: Sequence[tuple[str, int, float]] = ()  # node, generation, seconds
+    then: str | None = None  # park, release, completed, failed
+    delay: float = 0.0
+    output: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The item that df._save takes."""
+        return {
+            "instance": self.instance,
+            "nodes": [change.node for change in self.changes],
+            "generations": [change.generation for change in self.changes],
+            "statuses": [change.status for change in self.changes],
+            "results": [change.result for change in self.changes],
+            "details": [_details(change.outcome, None) for change in self.changes],
+            "running": self.running,
+            "waits": [{"node": n, "generation": g, "seconds": s} for n, g, s in self.waits],
+            "then": self.then,
+            "delay": self.delay,
+            "output": self.output,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What a step's transaction records beside the statement's effects."""
+
+    instance: str
+    worker: int
+    changes: Sequence[Change]
+    outcome: Outcome | None  # of the whole instance
+    marks: Mapping[str, str] = field(default_factory=dict)  # for the step's status_details
+
+    def params(self) -> list[bytes | None]:
+        """The parameters of CHECKPOINT, in CHECKPOINT_FORMATS."""
+        changes = self.changes
+        outcome = self.outcome
+        details = [_details(change.outcome, None) for change in changes]
+        if self.marks:
+            details[0] = _details(changes[0].outcome, self.marks)
+        status = None
+        if outcome is not None:
+            status = b"completed" if isinstance(outcome, Done) else b"failed"
+        return [
+            self.instance.encode(),
+            b"%d" % self.worker,
+            text_array([change.node for change in changes]),
+            int_array([change.generation for change in changes]),
+            text_array([change.status for change in changes]),
+            text_array([change.result for change in changes]),
+            text_array(details),
+            status,
+            outcome.message.encode(errors="replace") if isinstance(outcome, Failed) else None,
+        ]
+
+
+def _details(outcome: Outcome, marks: Mapping[str, str] | None) -> str | None:
+    details = {**(outcome.details or {})} if isinstance(outcome, Failed) else {}
+    details.update(marks or {})
+    return orjson.dumps(details).decode() if details else None
+
+
+class Store:
+    """The engine's calls, on a session of the worker's own role."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def register(self, name: str) -> int:
+        """Enter this worker into the list of living ones. For the control session only."""
+        return int((await self._row("select df._register($1)", name))[0] or 0)
+
+    async def unregister(self, worker: int) -> None:
+        """Leave, giving back what is still held."""
+        await self._rows("select df._unregister($1)", worker)
+
+    async def heartbeat(self, worker: int) -> bool:
+        """Renew the lease. False: this worker was declared dead meanwhile."""
+        return (await self._row("select df._heartbeat($1)", worker))[0] == "t"
+
+    async def take_over(self, worker: int, lease: float) -> int:
+        """Make due what dead workers held; returns how many instances."""
+        row = await self._row("select df._take_over($1, make_interval(secs => $2))", worker, lease)
+        return int(row[0] or 0)
+
+    async def listen(self) -> None:
+        """Hear of wake-ups on this session."""
+        await self._rows(f"listen {CHANNEL}")
+
+    async def show_idle(self) -> bool:
+        """Let starters know that somebody waits to be notified."""
+        row = await self._row("select pg_try_advisory_lock_shared(df._lock_class(), 0)")
+        return row[0] == "t"
+
+    async def show_busy(self) -> None:
+        """Let starters know that the next claim comes anyway."""
+        await self._rows("select pg_advisory_unlock_shared(df._lock_class(), 0)")
+
+    async def claim(self, worker: int, limit: int) -> list[Claimed]:
+        """Claim up to `limit` due instances, oldest first."""
+        rows = await self._rows(
+            "select id, label, database, role, root_node, vars, attempts, refusal, nodes"
+            " from df._claim($1, $2)",
+            worker,
+            limit,
+        )
+        return [_claimed(row) for row in rows]
+
+    async def save(self, worker: int, savings: Sequence[Saving]) -> set[str]:
+        """Record progress of many instances in one commit; returns those no longer ours."""
+        items = orjson.dumps([saving.as_json() for saving in savings])
+        rows = await self._rows("select df._save($1, $2)", worker, items)
+        return {row[0] for row in rows if row[0]}
+
+    async def _row(self, statement: str, *params: object) -> Sequence[str | None]:
+        return (await self._rows(statement, *params))[0]
+
+    async def _rows(self, statement: str, *params: object) -> list[list[str | None]]:
+        encoded = [p if isinstance(p, bytes) else str(p).encode() for p in params]
+        self._wire.execute(statement, encoded)
+        (result,) = await self._wire.sync()
+        if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+            raise _store_error(result)
+        return [
+            [
+                None if (value := result.get_value(row, column)) is None else value.decode()
+                for column in range(result.nfields)
+            ]
+            for row in range(result.ntuples)
+        ]
+
+
+def _store_error(result: pq.abc.PGresult) -> Exception:
+    code = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"XX000").decode()
+    message = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode(
+        "utf-8", "replace"
+    )
+    if code.startswith(("08", "57P")):  # the server is going away
+        return ConnectionLost(message)
+    return StoreError(message, code)
+
+
+def _claimed(row: Sequence[str | None]) -> Claimed:
+    id_, label, database, role, root, variables, attempts, refusal, nodes = row
+    return Claimed(
+        id=id_ or "",
+        label=label,
+        database=database,
+        role=role or "",
+        root=root or "",
+        variables=orjson.loads(variables) if variables else {},
+        attempts=int(attempts or 0),
+        refusal=refusal,
+        nodes=orjson.loads(nodes) if nodes else [],
+    )

@@ -1,0 +1,37 @@
+"""PostgreSQL arrays in binary form, for parameters: no quoting, no parsing."""
+
+import struct
+from collections.abc import Sequence
+
+TEXT = 25
+INT4 = 23
+
+_HEADER = struct.Struct("!iiiii")  # dimensions, has nulls, element type, length, lower bound
+_LENGTH = struct.Struct("!i")
+_INT4_ELEMENT = struct.Struct("!ii")
+_NULL = _LENGTH.pack(-1)
+_EMPTY = struct.Struct("!iii")
+
+
+def text_array(values: Sequence[str | None]) -> bytes:
+    """A text[] parameter."""
+    if not values:
+        return _EMPTY.pack(0, 0, TEXT)
+    parts = [_HEADER.pack(1, None in values, TEXT, len(values), 1)]
+    for value in values:
+        if value is None:
+            parts.append(_NULL)
+        else:
+            encoded = value.encode()
+            parts.append(_LENGTH.pack(len(encoded)))
+            parts.append(encoded)
+    return b"".join(parts)
+
+
+def int_array(values: Sequence[int]) -> bytes:
+    """An int[] parameter."""
+    if not values:
+        return _EMPTY.pack(0, 0, INT4)
+    parts = [_HEADER.pack(1, 0, INT4, len(values), 1)]
+    parts.extend(_INT4_ELEMENT.pack(4, value) for value in values)
+    return b"".join(parts)

@@ -1,0 +1,69 @@
+"""Connection strings: whose session, for what, and with which settings."""
+
+import os
+from collections.abc import Mapping
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pg_durable.errors import ServerUnavailable
+
+# Values are shown alike everywhere, whatever the role or the database prefers.
+_STEP_OPTIONS = {
+    "df.in_workflow": "true",
+    "timezone": "UTC",
+    "datestyle": "ISO,MDY",
+    "client_connection_check_interval": "5s",  # a dead worker's statement ends, too
+}
+_CONNECT_TIMEOUT = "30"  # seconds
+
+
+def parse_dsn(dsn: str) -> dict[str, str]:
+    """Read a libpq connection string or URI.
+
+    Raises:
+        ServerUnavailable: it is neither.
+    """
+    try:
+        return {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
+    except ProgrammingError as error:
+        raise ServerUnavailable(
+            f"The connection string cannot be read: {str(error).strip()}.",
+            hint="Use a URI (postgresql://user@host/database) or keywords (host=… dbname=…).",
+        ) from None
+
+
+def worker_dsn(dsn: str, purpose: str) -> str:
+    """The worker's own sessions, told apart in pg_stat_activity by their purpose."""
+    return _with_defaults(parse_dsn(dsn), purpose, {"timezone": "UTC"})
+
+
+def step_dsn(dsn: str, role: str, database: str | None) -> str:
+    """A session that logs in as the submitting role.
+
+    The worker's password is not sent for another role; libpq then looks into the
+    password file.
+    """
+    parts = parse_dsn(dsn)
+    if role != parts.get("user", os.environ.get("PGUSER")):
+        parts["password"] = ""
+    parts["user"] = role
+    if database is not None:
+        parts["dbname"] = database
+    return _with_defaults(parts, "workflow-sql", _STEP_OPTIONS)
+
+
+def _with_defaults(parts: dict[str, str], purpose: str, options: Mapping[str, str]) -> str:
+    given = parts.get("options") or os.environ.get("PGOPTIONS", "")
+    ours = " ".join(f"-c {name}={value}" for name, value in options.items())
+    parts["options"] = f"{given} {ours}".strip()
+    parts["application_name"] = f"pg_durable:worker:{purpose}"
+    parts["client_encoding"] = "UTF8"
+    parts.setdefault("connect_timeout", _CONNECT_TIMEOUT)
+    # Only a primary can record anything; with several hosts, find it.
+    parts.setdefault("target_session_attrs", "primary")
+    # Notice a dead peer in half a minute rather than in hours.
+    parts.setdefault("keepalives_idle", "10")
+    parts.setdefault("keepalives_interval", "5")
+    parts.setdefault("keepalives_count", "3")
+    return make_conninfo("", **parts)

@@ -1,0 +1,162 @@
+"""One connection in libpq's pipeline mode, driven from the event loop.
+
+Statements are queued and sent with one `sync()`; its future resolves with their results, in
+one network round trip. Several syncs may be under way: answers come in order. This is the
+low-level half of psycopg 3, several times cheaper per statement than its cursors.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import psycopg
+from psycopg import pq
+from psycopg.pq.abc import PGresult
+
+from pg_durable.errors import ServerUnavailable, StepRefused
+
+_COPYING = frozenset({pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH})
+_FAILED = frozenset({pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE})
+
+
+class ConnectionLost(Exception):
+    """The session is gone; whether its last commit happened is for the rows to tell."""
+
+
+Results = list[PGresult]
+
+
+class Wire:
+    """A session with the server."""
+
+    def __init__(self, connection: psycopg.AsyncConnection) -> None:
+        self._connection = connection
+        self.pg = connection.pgconn
+        self.lost: Exception | None = None
+        self.on_notify: Callable[[bytes], None] | None = None
+        self.on_lost: Callable[[], None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[asyncio.Future[Results]] = deque()
+        self._results: Results = []
+        self._writing = False
+        self._socket = self.pg.socket
+        self.pg.nonblocking = 1
+        self.pg.enter_pipeline_mode()
+        self._loop.add_reader(self._socket, self._readable)
+
+    @classmethod
+    async def connect(cls, conninfo: str) -> "Wire":
+        """Open a session.
+
+        Raises:
+            ServerUnavailable: no server, or it refused; carries libpq's words.
+        """
+        try:
+            return cls(await psycopg.AsyncConnection.connect(conninfo, autocommit=True))
+        except psycopg.Error as error:
+            raise ServerUnavailable(_in_one_line(error)) from error
+
+    def prepare(self, name: bytes, statement: str, types: Sequence[int] = ()) -> None:
+        """Queue the preparation of a statement."""
+        self.pg.send_prepare(name, statement.encode(), types)
+
+    def execute_prepared(
+        self, name: bytes, params: Sequence[bytes | None] = (), formats: Sequence[int] | None = None
+    ) -> None:
+        """Queue a prepared statement. Results come in text format."""
+        self.pg.send_query_prepared(name, params, formats)
+
+    def execute(
+        self,
+        statement: str,
+        params: Sequence[bytes | None] = (),
+        types: Sequence[int] | None = None,
+        formats: Sequence[int] | None = None,
+    ) -> None:
+        """Queue a statement. Results come in text format."""
+        self.pg.send_query_params(statement.encode(), params, types, formats)
+
+    def sync(self) -> "asyncio.Future[Results]":
+        """Send all that is queued; the future gives one result a statement.
+
+        The future raises ConnectionLost, or StepRefused when a statement began a COPY with the
+        client; the session is closed in both cases.
+        """
+        future: asyncio.Future[Results] = self._loop.create_future()
+        if self.lost is not None:
+            future.set_exception(self.lost)
+            return future
+        self._waiting.append(future)
+        try:
+            self.pg.pipeline_sync()
+            self._flush()
+        except psycopg.Error as error:
+            self._lose(ConnectionLost(_in_one_line(error)))
+        return future
+
+    def close(self) -> None:
+        """Close the session at once; the server rolls back what it was doing."""
+        self._lose(ConnectionLost("the session was closed"))
+
+    def _flush(self) -> None:
+        unsent = self.pg.flush() == 1
+        if unsent and not self._writing:
+            self._loop.add_writer(self._socket, self._writable)
+        elif self._writing and not unsent:
+            self._loop.remove_writer(self._socket)
+        self._writing = unsent
+
+    def _writable(self) -> None:
+        try:
+            self._flush()
+        except psycopg.Error as error:
+            self._lose(ConnectionLost(_in_one_line(error)))
+
+    def _readable(self) -> None:
+        pg = self.pg
+        try:
+            pg.consume_input()
+            while self._waiting and not pg.is_busy():
+                result = pg.get_result()
+                if result is None:
+                    continue
+                if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                    done, self._results = self._results, []
+                    future = self._waiting.popleft()
+                    if not future.done():
+                        future.set_result(done)
+                elif result.status in _COPYING:
+                    self._lose(StepRefused("COPY from or to the client cannot be a step."))
+                    return
+                elif result.status in _FAILED and pg.status == pq.ConnStatus.BAD:
+                    self._lose(ConnectionLost(_text(result.error_message)))
+                    return
+                else:
+                    self._results.append(result)
+            while self.on_notify is not None and (notify := pg.notifies()) is not None:
+                self.on_notify(notify.extra)
+        except psycopg.Error as error:
+            self._lose(ConnectionLost(_in_one_line(error)))
+
+    def _lose(self, why: Exception) -> None:
+        if self.lost is not None:
+            return
+        self.lost = why
+        self._loop.remove_reader(self._socket)
+        if self._writing:
+            self._loop.remove_writer(self._socket)
+        self.pg.finish()
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(why)
+        self._waiting.clear()
+        if self.on_lost is not None:
+            self.on_lost()
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _text(message: bytes) -> str:
+    return " ".join(message.decode(errors="replace").split())

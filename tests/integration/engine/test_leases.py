@@ -1,0 +1,112 @@
+"""Who may finish a step: the row decides, whatever the workers believe."""
+
+import asyncio
+
+from pg_durable.engine.worker import Worker
+from pg_durable.schema import install
+from support.database import Database
+from support.waiting import until
+from support.workers import worker_here
+
+
+async def test_a_step_whose_node_was_finished_by_another_rolls_back(
+    db: Database, worker: Worker
+) -> None:
+    await db.rows("create table t (i int)")
+    other = await Database.connect(db.conninfo)
+    instance = await db.start("'insert into t select 1 from pg_sleep(1)' ~> 'select 2'")
+
+    async def under_way() -> object:
+        return await db.scalar(
+            "select count(*) from pg_stat_activity"
+            " where query like 'insert into t%%' and state = 'active'"
+        )
+
+    await until(under_way)
+    await other.rows(
+        "update df.nodes set status = 'completed', result = '{\"rows\":[],\"row_count\":0}'"
+        " where instance_id = %s and query like 'insert%%'",
+        instance,
+    )
+    await other.rows(
+        "update df.instances set worker = null, due_at = now() where id = %s", instance
+    )
+
+    assert await db.wait(instance) == "completed"
+    assert await db.scalar("select count(*) from t") == 0
+    await other.close()
+
+
+async def test_a_cancelled_instances_step_does_not_commit(db: Database, worker: Worker) -> None:
+    await db.rows("create table t (i int)")
+    instance = await db.start("'insert into t select 1 from pg_sleep(1)'")
+
+    async def under_way() -> object:
+        return await db.scalar(
+            "select count(*) from pg_stat_activity"
+            " where query like 'insert into t%%' and state = 'active'"
+        )
+
+    await until(under_way)
+    text = await db.scalar("select df.cancel(%s, 'changed my mind')", instance)
+
+    assert text == f"Instance {instance} cancelled: changed my mind"
+    assert await db.status(instance) == "cancelled"
+    await asyncio.sleep(1.5)  # long enough for the statement to end
+    assert await db.scalar("select count(*) from t") == 0
+    assert await db.output(instance) == "canceled: changed my mind"
+
+
+async def test_a_session_that_is_terminated_runs_its_step_again(
+    db: Database, worker: Worker
+) -> None:
+    await db.rows("create table t (i int)")
+    instance = await db.start("'insert into t select 1 from pg_sleep(0.5)'")
+
+    async def killed() -> object:
+        return await db.scalar(
+            "select count(*) from (select pg_terminate_backend(pid) from pg_stat_activity"
+            " where query like 'insert into t%%' and state = 'active') k"
+        )
+
+    await until(killed)
+
+    assert await db.wait(instance) == "completed"
+    assert await db.scalar("select count(*) from t") == 1
+
+
+async def test_a_worker_survives_the_loss_of_its_own_sessions(db: Database, worker: Worker) -> None:
+    await db.wait(await db.start("'select 1'"))
+    await db.rows(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where application_name in ('pg_durable:worker:poll', 'pg_durable:worker:management')"
+        " and datname = current_database()"
+    )
+
+    instance = await db.start("'select 1'")
+
+    assert await db.wait(instance) == "completed"
+
+
+async def test_an_installation_under_a_running_worker_breaks_nothing(
+    db: Database, worker: Worker
+) -> None:
+    await db.rows(
+        "select df.start('select pg_sleep(0.01)' ~> 'select 1') from generate_series(1, 200)"
+    )
+
+    await asyncio.to_thread(install, db.conninfo)
+    await db.wait_all()
+
+    assert await db.scalar("select count(*) from df.instances where status = 'completed'") == 200
+
+
+async def test_instances_of_a_worker_that_left_no_trace_are_taken_over(db: Database) -> None:
+    instance = await db.start("'select 1'")
+    await db.rows(
+        "update df.instances set worker = 99, due_at = null, status = 'running' where id = %s",
+        instance,
+    )
+
+    async with worker_here(db.conninfo):
+        assert await db.wait(instance) == "completed"
