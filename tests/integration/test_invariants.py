@@ -56,7 +56,7 @@ async def test_public_may_run_no_engine_function_that_does_not_check_its_caller(
 
 async def test_no_instance_is_ever_stuck(db: Database, worker: Worker) -> None:
     await db.rows(
-        "select df.start('select pg_sleep(0.01)' ~> df.sleep(g % 2) ~> ('select 1' & 'select 1/(g-g)'))"
+        "select df.start('select pg_sleep(0.01)' ~> df.sleep(g % 2) ~> ('select 1' & 'select 1/0'))"
         " from generate_series(0, 199) g"
     )
 

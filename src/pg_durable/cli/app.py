@@ -1,5 +1,7 @@
 """The commands by name, and the page `pg-durable --help`."""
 
+import inspect
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -7,23 +9,38 @@ import typer
 from pg_durable import __version__
 from pg_durable.cli import control, database, instances, serve, show
 
-_EPILOG = """
-[bold]Which database:[/] the DSN given, else $PG_DURABLE_DSN, else libpq's own variables (PGHOST,
-PGHOSTADDR, PGPORT, PGDATABASE, PGUSER, PGSERVICE, PGSERVICEFILE) if any is set, else the server
-that `pg-durable up` runs, else libpq's defaults.
+_HELP = """Durable SQL workflows for PostgreSQL: each step takes effect exactly once.
 
-[bold]Exit codes:[/] 0 all is well; 1 an error, told in one line on the standard error; 2 a command
-line that cannot be understood; 3 `wait`: the instance failed or was cancelled; 4 `wait`: the time
-is up.
-"""
+No PostgreSQL at hand? `pg-durable up` runs one, with all that is needed."""
 
-app = typer.Typer(
-    help="Durable SQL workflows for PostgreSQL: each step takes effect exactly once.",
-    epilog=_EPILOG,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
+_EPILOG = """Which database: the DSN given, else $PG_DURABLE_DSN, else libpq's own variables if one
+of them is set (PGHOST, PGHOSTADDR, PGPORT, PGDATABASE, PGUSER, PGSERVICE, PGSERVICEFILE), else
+the server that `pg-durable up` runs, else libpq's defaults.
+
+Exit codes: 0 all is well; 1 an error, told in one line on the standard error; 2 a command line
+that makes no sense; 3 `wait`: the instance failed or was cancelled; 4 `wait`: the time is up."""
+
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "up": serve.up,
+    "worker": serve.worker,
+    "install": database.install,
+    "psql": database.psql,
+    "start": control.start,
+    "list": instances.list_instances,
+    "show": show.show,
+    "explain": instances.explain,
+    "wait": control.wait,
+    "cancel": control.cancel,
+    "demo": database.demo,
+    "version": database.version,
+}
+_PASS_ARGUMENTS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def _help_of(command: Callable[..., None]) -> str:
+    """The docstring; Typer wraps its paragraphs, save the indented ones, which are examples."""
+    text = inspect.cleandoc(command.__doc__ or "")
+    return text.replace("\n\n  ", "\n\n\b\n  ")
 
 
 def _print_version(wanted: bool) -> None:
@@ -32,9 +49,18 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+app = typer.Typer(
+    help=_HELP,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain text: the frames would cut long options on a narrow terminal
+    pretty_exceptions_enable=False,
+)
+
+
 @app.callback()
-def _main(
-    version: Annotated[  # noqa: ARG001 -- handled before any command runs
+def _before_any_command(
+    version: Annotated[
         bool,
         typer.Option(
             "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
@@ -44,25 +70,9 @@ def _main(
     pass
 
 
-_PANELS = {
-    "Run": [serve.up, serve.worker, database.install, database.psql, database.demo],
-    "Workflows": [
-        control.start,
-        instances.list_instances,
-        show.show,
-        instances.explain,
-        control.wait,
-        control.cancel,
-    ],
-    "About": [database.version],
-}
-_NAMES = {instances.list_instances: "list"}
-_PASS_ARGUMENTS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-
-for _panel, _commands in _PANELS.items():
-    for _command in _commands:
-        app.command(
-            _NAMES.get(_command),
-            rich_help_panel=_panel,
-            context_settings=_PASS_ARGUMENTS_ON if _command is database.psql else None,
-        )(_command)
+for _name, _command in _COMMANDS.items():
+    app.command(
+        _name,
+        help=_help_of(_command),
+        context_settings=_PASS_ARGUMENTS_ON if _name == "psql" else None,
+    )(_command)

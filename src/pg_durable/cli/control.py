@@ -18,7 +18,7 @@ FAILED, TIME_IS_UP = 3, 4  # exit codes
 def start(
     expression: Annotated[
         str | None,
-        typer.Argument(metavar="[EXPRESSION]", show_default=False, help="The workflow; see above."),
+        typer.Argument(metavar="EXPRESSION", show_default=False, help="The workflow; see above."),
     ] = None,
     file: File = None,
     label: Annotated[
@@ -29,8 +29,7 @@ def start(
         str | None,
         typer.Option(
             metavar="NAME",
-            show_default="where the df schema is",
-            help="The database that the steps run in.",
+            help="The database that the steps run in. [default: the one with the df schema]",
         ),
     ] = None,
     dsn: Dsn = None,
@@ -38,11 +37,11 @@ def start(
     """Start a workflow and print the id of its instance.
 
     EXPRESSION is what you would write inside df.start(…): an SQL expression in which each
-    step is a string, evaluated in your own session and with your own rights:
+    step is a string. It is evaluated in your own session, with your own rights. A single SQL
+    statement may be given as it is.
 
-        pg-durable start "'insert into log values (1)' ~> df.sleep(5) ~> 'select now()'"
-
-    A single SQL statement may be given as it is: pg-durable start "select now()"
+      pg-durable start "'call first()' ~> df.sleep(5) ~> 'call second()'"
+      pg-durable start "select now()"
     """
     text = workflow_text(expression, file, "EXPRESSION")
     print(with_client(dsn, lambda client: client.start(text, label=label, database=database)))
@@ -53,15 +52,16 @@ def wait(
     timeout: Annotated[
         float | None,
         typer.Option(
-            min=0, metavar="SECONDS", show_default="for ever", help="How long to wait at most."
+            metavar="SECONDS", min=0, help="How long to wait at most. [default: for ever]"
         ),
     ] = None,
     as_json: AsJson = False,
     dsn: Dsn = None,
 ) -> None:
-    """Wait until an instance has ended, and print its result, which is JSON.
+    """Wait until an instance has ended, and print its result.
 
-    Exits with 0 if it completed, 3 if it failed or was cancelled, 4 if the time is up.
+    The result is JSON. Exits with 0 if the instance completed, 3 if it failed or was cancelled,
+    4 if the time is up.
     """
 
     async def work(client: "Client") -> "tuple[Instance, str | None]":
@@ -98,9 +98,10 @@ def cancel(
     ] = "Cancelled by user",
     dsn: Dsn = None,
 ) -> None:
-    """Cancel an instance: its running statements are stopped, and nothing of it runs any more.
+    """Cancel an instance.
 
-    What its completed steps did stays. To cancel one that has ended is no error.
+    Its running statement is stopped and rolled back, and no further step begins; what completed
+    steps did stays. To cancel an instance that has ended changes nothing, and is no error.
     """
 
     async def work(client: "Client") -> tuple[bool, str]:

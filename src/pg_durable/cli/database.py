@@ -15,11 +15,12 @@ from pg_durable.errors import EmbeddedError
 
 
 def install(dsn: DsnArgument = None, dsn_option: Dsn = None) -> None:
-    """Create the df schema in a database, or upgrade it to this version.
+    """Create the df schema in a database, or upgrade it.
 
-    It takes one transaction and may be repeated; workflows under way continue afterwards.
-    Needs the right to create a schema. Then let other roles use it:
-    select df.grant_usage('alice');
+    It takes one transaction and may be repeated; workflows under way continue afterwards. The
+    role needs the right to create a schema. Others may use it after
+
+      select df.grant_usage('alice');
     """
     import asyncio
 
@@ -41,13 +42,15 @@ def psql(
     context: typer.Context,
     args: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ARGS]...", help="Arguments for psql, such as -c 'select 1'."),
+        typer.Argument(metavar="ARGS", help="Arguments for psql, such as -c 'select 1'."),
     ] = None,
     dsn: Dsn = None,
 ) -> None:
     """Open psql on the database that the other commands use.
 
-    All arguments except --dsn and --help go to psql (its own help: pg-durable psql -- --help).
+    All arguments but --dsn and --help go to psql:
+
+      pg-durable psql -c "select df.version()"
     """
     from pg_durable.wire.dsn import parse_dsn
 
@@ -62,17 +65,12 @@ def psql(
 
 
 def demo() -> None:
-    """See it work, in a minute and without any set-up: a worker is killed, nothing is lost.
+    """See it work: a worker is killed, and nothing is lost.
 
-    Runs a server of its own in a temporary directory, which is gone afterwards.
+    It needs no set-up: it runs a server of its own in a temporary directory.
     """
-    try:
-        from pg_durable.demo import run_demo
-    except ImportError as error:
-        raise EmbeddedError(
-            f"The demo needs a package that is not here: {error.name}.",
-            hint="Install it: pip install 'pg-durable[embedded]'",
-        ) from None
+    from pg_durable.demo import run_demo
+
     run_demo()
 
 

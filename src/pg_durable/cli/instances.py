@@ -37,18 +37,27 @@ class Status(enum.StrEnum):
 
 def list_instances(
     status: Annotated[
-        Status | None, typer.Option(show_default=False, help="Only those of this status.")
+        Status | None,
+        typer.Option(
+            metavar="STATUS",
+            help="Only pending, running, completed, failed or cancelled ones.",
+        ),
     ] = None,
     label: Annotated[
         str | None,
         typer.Option(metavar="TEXT", show_default=False, help="Only those of this very label."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
-    show_all: Annotated[bool, typer.Option("--all", help="All of them, whatever --limit.")] = False,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many.")] = 20,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="All of them, whatever --limit says.")
+    ] = False,
     as_json: AsJson = False,
     dsn: Dsn = None,
 ) -> None:
-    """List instances, the newest first. A role sees its own; a superuser sees all."""
+    """List instances, the newest first.
+
+    A role sees its own; a superuser sees all.
+    """
     wanted = None if show_all else limit
 
     async def work(client: "Client") -> "tuple[list[Instance], bool]":
@@ -77,7 +86,7 @@ def explain(
     subject: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ID|EXPRESSION]",
+            metavar="ID|EXPRESSION",
             show_default=False,
             help="An instance's id, or a workflow as for pg-durable start.",
         ),
@@ -86,13 +95,14 @@ def explain(
     as_json: AsJson = False,
     dsn: Dsn = None,
 ) -> None:
-    """Draw a workflow as a tree, of an instance or before it is started.
+    """Draw a workflow as a tree.
 
-    An expression is evaluated in your own session, and nothing is started:
+    It may be an instance, or a workflow that is not started. Explaining starts nothing.
 
-        pg-durable explain "'select 1' |=> 'n' ~> ('select $n > 0' ?> 'select 2' !> 'select 3')"
+      pg-durable explain 3fa9c1d0
+      pg-durable explain "'select 1' ~> ('select 2' & 'select 3')"
 
-    ✓ completed, ✗ failed, ⏳ running, ○ pending, ⊘ skipped.
+    The nodes of an instance are ✓ completed, ✗ failed, ⏳ running, ○ pending or ⊘ skipped.
     """
     text = workflow_text(subject, file, "ID|EXPRESSION")
     drawn = with_client(dsn, lambda client: client.explain(text))

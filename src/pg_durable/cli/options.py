@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-DSN_HELP = "The database, as libpq's URI or keywords. Without it: see pg-durable --help."
+DSN_HELP = "The database, as libpq's URI or keywords. The main help says what counts without it."
 
 Dsn = Annotated[str | None, typer.Option("--dsn", metavar="DSN", show_default=False, help=DSN_HELP)]
 DsnArgument = Annotated[
-    str | None, typer.Argument(metavar="[DSN]", show_default=False, help=DSN_HELP)
+    str | None, typer.Argument(metavar="DSN", show_default=False, help=DSN_HELP)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
 InstanceId = Annotated[
@@ -30,7 +30,7 @@ File = Annotated[
 ]
 MaxUserConnections = Annotated[
     int | None,
-    typer.Option(min=1, show_default="10", help="SQL steps that run at the same time."),
+    typer.Option(metavar="N", help="SQL steps that run at the same time. [default: 10]"),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log details, too.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings and errors only.")]

@@ -1,11 +1,12 @@
-"""What commands print: JSON for programs, tables for people, plain lines for pipes.
+"""What commands print: JSON for programs, tables for people.
 
-On a terminal a table is fitted to it, and what had to be cut ends in `…`. Anywhere else
-nothing is cut, wrapped or coloured.
+On a terminal a table is fitted to its width, and what had to be cut ends in `…`. Anywhere
+else nothing is cut, wrapped or coloured.
 """
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+_GAP = "  "  # between columns
+_NARROWEST = 10
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STYLES = {
     "pending": "cyan",
@@ -74,17 +77,28 @@ def json_of(text: str | None) -> object:
     return None if text is None else orjson.Fragment(text)
 
 
-def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of one line each."""
-    lines = [[one_line(cell) for cell in row] for row in rows]
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> bool:
+    """Print rows of one line each below the titles of their columns; False: some were cut."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    lines = [[column.title for column in columns], *([one_line(c) for c in row] for row in rows)]
+    full = widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     if on_terminal():
-        _print_fitted(columns, lines)
-    else:
-        _print_plain([[column.title for column in columns], *lines])
+        widths = _fitted(columns, widths, shutil.get_terminal_size().columns)
+    out = console()
+    for number, line in enumerate(lines):
+        text = Text(_GAP).join(
+            Text(_cut(cell, width), _STYLES.get(cell, "") if column.title == "STATUS" else "")
+            for column, cell, width in zip(columns, line, widths, strict=True)
+        )
+        text.rstrip()
+        out.print(text, soft_wrap=True, style=None if number else "bold")
+    return widths == full
 
 
 def styled(status: str) -> "Text":
-    """A status in its colour; other text as it is."""
+    """A status in its colour."""
     from rich.text import Text
 
     return Text(status, style=_STYLES.get(status, ""))
@@ -141,29 +155,20 @@ def note(text: str) -> None:
     print(f"pg-durable: {text}", file=sys.stderr)
 
 
-def _print_fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(
-            column.title,
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=None,
-            min_width=8 if column.shrinks else None,
-        )
-    for row in rows:
-        table.add_row(*(styled(cell) for cell in row))
-    console().print(table)
+def _fitted(columns: Sequence[Column], widths: Sequence[int], most: int) -> list[int]:
+    """Take the width of a terminal from the columns that shrink, the widest first."""
+    widths = list(widths)
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > most:
+        shrinking = [n for n, c in enumerate(columns) if c.shrinks and widths[n] > _NARROWEST]
+        if not shrinking:
+            break  # too narrow for any table: the terminal wraps it
+        widths[max(shrinking, key=lambda n: widths[n])] -= 1
+    return widths
 
 
-def _print_plain(rows: Sequence[Sequence[str]]) -> None:
-    from rich.cells import cell_len
+def _cut(text: str, width: int) -> str:
+    from rich.cells import cell_len, set_cell_size
 
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        padded = (
-            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
-        )
-        print("  ".join(padded).rstrip())
+    if cell_len(text) > width:
+        return set_cell_size(text, width - 1) + "…"
+    return set_cell_size(text, width)

@@ -1,10 +1,11 @@
 """up and worker: the commands that go on until they are told to stop."""
 
+import logging
 import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,12 +18,18 @@ from pg_durable.cli.options import (
     Verbose,
     one_dsn,
 )
-from pg_durable.cli.output import note
 from pg_durable.cli.target import as_uri, resolve_dsn
+from pg_durable.errors import InvalidWorkflow
 from pg_durable.settings import Settings
 
 if TYPE_CHECKING:
     from pg_durable.embedded import EmbeddedServer
+
+log = logging.getLogger(__name__)
+
+
+def _seconds(what: str, default: int) -> Any:
+    return typer.Option(metavar="SECONDS", help=f"{what} [default: {default}]")
 
 
 def up(
@@ -30,24 +37,26 @@ def up(
         Path | None,
         typer.Option(
             metavar="DIR",
-            show_default="$PG_DURABLE_DATA, or a directory of yours",
-            help="Where the server keeps its data.",
+            help="Where the server keeps its data. [default: $PG_DURABLE_DATA, or a directory"
+            " of yours]",
         ),
     ] = None,
     listen: Annotated[
         str | None,
         typer.Option(
             metavar="ADDR",
-            show_default="a socket only you can use",
-            help="Accept TCP connections, too, at these addresses; they need passwords.",
+            help="Accept TCP connections, with passwords, at this address (* for all), too."
+            " [default: only a socket that you alone can use]",
         ),
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port; see --listen.")] = 5432,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=1, max=65535, help="The port, for --listen.")
+    ] = 5432,
     max_user_connections: MaxUserConnections = None,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Start a PostgreSQL server of your own, with the df schema and a worker.
+    """Start a PostgreSQL server of your own, with df and a worker.
 
     It prints how to connect, and runs until Ctrl-C or SIGTERM. The data stay: started again,
     it goes on with the workflows where they were.
@@ -60,48 +69,38 @@ def up(
     # Until the worker takes the signals over: leave by way of the server's release.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     server = EmbeddedServer(data, listen=listen, port=port)
-    note(f"starting PostgreSQL in {server.directory} …")
+    log.info("starting PostgreSQL in %s", server.directory)
     with server:
-        settings = Settings.load(dsn=server.dsn(), max_user_connections=max_user_connections)
+        settings = _settings(dsn=server.dsn(), max_user_connections=max_user_connections)
         install(settings.dsn)
         _print_how_to_connect(server, listen)
         run_worker(settings, wait_for_server=True)
-        note("stopping PostgreSQL …")
-    note("stopped; pg-durable up goes on from here")
+        log.info("stopping PostgreSQL")
+    log.info("stopped; the next pg-durable up goes on from here")
 
 
 def worker(
     dsn: DsnArgument = None,
     dsn_option: Dsn = None,
     wait_for_server: Annotated[
-        bool, typer.Option(help="Keep trying while no server answers, instead of giving up.")
+        bool, typer.Option("--wait-for-server", help="Keep trying while no server answers.")
     ] = False,
     max_user_connections: MaxUserConnections = None,
     poll_interval: Annotated[
-        float | None,
-        typer.Option(
-            min=0, show_default="1", help="Seconds between looks for work it was not told of."
-        ),
+        float | None, _seconds("Pause between looks for work that it was not told of.", 1)
     ] = None,
     lease: Annotated[
-        float | None,
-        typer.Option(
-            min=0, show_default="15", help="Seconds of silence before another worker takes over."
-        ),
+        float | None, _seconds("Silence after which another worker takes over.", 15)
     ] = None,
     heartbeat_interval: Annotated[
-        float | None,
-        typer.Option(min=0, show_default="5", help="Seconds between its signs of life."),
+        float | None, _seconds("Pause between its signs of life.", 5)
     ] = None,
     grace: Annotated[
-        float | None,
-        typer.Option(
-            min=0, show_default="10", help="Seconds that running steps get to finish at a stop."
-        ),
+        float | None, _seconds("Time that running steps get to finish when it is stopped.", 10)
     ] = None,
     max_result_bytes: Annotated[
         int | None,
-        typer.Option(min=1, show_default="67108864", help="The largest result of one step."),
+        typer.Option(metavar="N", help="The largest result of one step. [default: 67108864]"),
     ] = None,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -111,14 +110,14 @@ def worker(
     Any number of workers may serve one database, from any machine. A worker that is killed
     loses nothing: others take its workflows over, or it does when it is started again.
 
-    Every setting can also be given in the environment, as PG_DURABLE_LEASE and so on.
+    Each setting may also be given in the environment: PG_DURABLE_LEASE for --lease, and so on.
     """
     import asyncio
 
     from pg_durable.client import probe
     from pg_durable.engine.worker import run_worker
 
-    settings = Settings.load(
+    settings = _settings(
         dsn=resolve_dsn(one_dsn(dsn, dsn_option)),
         max_user_connections=max_user_connections,
         poll_interval=poll_interval,
@@ -131,6 +130,13 @@ def worker(
     if not wait_for_server:
         asyncio.run(probe(settings.dsn))  # says best why there is no connection
     run_worker(settings, wait_for_server=wait_for_server)
+
+
+def _settings(**flags: str | float | None) -> Settings:
+    try:
+        return Settings.load(None, **flags)
+    except InvalidWorkflow as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _print_how_to_connect(server: "EmbeddedServer", listen: str | None) -> None:

@@ -10,7 +10,6 @@ from pg_durable.cli.output import (
     console,
     in_utc,
     json_of,
-    on_terminal,
     print_json,
     print_table,
     show_duration,
@@ -28,7 +27,7 @@ _WORRYING = 5.0  # seconds; a living worker takes a new instance up at once
 
 
 def show(instance: InstanceId, as_json: AsJson = False, dsn: Dsn = None) -> None:
-    """Show one instance: its tree, the results of its steps, and what went wrong."""
+    """Show an instance: its tree, its results, and what went wrong."""
 
     async def work(client: "Client") -> "tuple[Instance, list[Node], str]":
         return (
@@ -55,14 +54,14 @@ def show(instance: InstanceId, as_json: AsJson = False, dsn: Dsn = None) -> None
 def culprits(instance: "Instance", nodes: "list[Node]") -> "list[Node]":
     """The nodes an instance failed at: failed ones with no failed node below them.
 
-    A node whose text is the instance's own goes before those that failed on the side, such
+    Those whose text is in the instance's own go before others that failed on the side, such
     as the loser of a race.
     """
     if instance.status != "failed":
         return []
     failed = {node.id for node in nodes if node.status == "failed"}
     lowest = [node for node in nodes if node.id in failed and failed.isdisjoint(node.children)]
-    return [node for node in lowest if node.error == instance.error] or lowest
+    return [n for n in lowest if n.error and n.error in (instance.error or "")] or lowest
 
 
 def without_header(explained: str, instance: "Instance") -> str:
@@ -74,6 +73,7 @@ def without_header(explained: str, instance: "Instance") -> str:
 
 def _print_header(instance: "Instance") -> None:
     took = show_duration(instance.duration)
+    ended = None if instance.ended_at is None else show_time(instance.ended_at)
     lines = [
         ("Instance", instance.id),
         ("Label", instance.label),
@@ -81,7 +81,7 @@ def _print_header(instance: "Instance") -> None:
         ("Role", instance.role),
         ("Database", instance.database),
         ("Created", show_time(instance.created_at)),
-        ("Ended", instance.ended_at and show_time(instance.ended_at)),
+        ("Ended", ended),
         ("Took" if instance.ended else "Age", took),
         ("Iteration", str(instance.executions) if instance.executions > 1 else None),
         ("Error" if instance.status == "failed" else "Reason", instance.error),
@@ -89,7 +89,8 @@ def _print_header(instance: "Instance") -> None:
     out = console()
     for title, value in lines:
         if value is not None:
-            out.print(f"{title:<10}", styled(clean(value)), sep="", soft_wrap=True)
+            text = styled(value) if title == "Status" else clean(value)
+            out.print(f"{title:<10}", text, sep="", soft_wrap=True)
     if instance.status == "pending" and instance.duration.total_seconds() > _WORRYING:
         out.print("No worker has taken it up yet. Does one run? pg-durable worker", soft_wrap=True)
 
@@ -98,7 +99,7 @@ def _print_failure(node: "Node") -> None:
     what = f"{node.type} {node.query or ''}".strip()
     out = console()
     out.print()
-    out.print("Failed at ", styled("failed") if False else "", f"node {node.id}", sep="")
+    out.print(f"Failed at node {node.id}", style="bold red")
     lines = [("Step", what), ("Error", node.error)]
     lines += [
         (title, str(node.details[key]))
@@ -124,10 +125,14 @@ def _print_results(nodes: "list[Node]") -> None:
     if not shown:
         return
     print(flush=True)
-    columns = [Column("NODE"), Column("NAME"), Column("STEP", shrinks=True), Column("RESULT")]
+    columns = [
+        Column("NODE"),
+        Column("NAME"),
+        Column("STEP", shrinks=True),
+        Column("RESULT", shrinks=True),
+    ]
     rows = [[n.id, n.name or "", f"{n.type} {n.query or ''}", n.result or ""] for n in shown]
-    print_table(columns, rows)
-    if on_terminal():
+    if not print_table(columns, rows):
         console().print("Whole results: pg-durable show --json", style="dim")
 
 

@@ -85,4 +85,5 @@ def not_allowed(message: str, role: str) -> NotAllowed:
 def first_line(error: psycopg.Error) -> str:
     """What libpq says; its other lines repeat that for each address, or ask questions."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].removeprefix("connection failed: ").rstrip(". ")
+    said = lines[0].removeprefix("connection failed: ").removeprefix("connection is bad: ")
+    return said.rstrip(". ")

@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
 
@@ -52,14 +51,14 @@ class Keeper:
         self._events = events
         self._stopping = False
         self._ending: threading.Thread | None = None
-        account = server_account(plan.places.data)
-        binaries = usable_by(account, plan.binaries)
-        self._cluster = Cluster(replace(plan, binaries=binaries), account)
-        self._socket_dir = plan.places.make_socket_directory(account, plan.port)
+        self._port = plan.port
+        self._account = server_account(plan.places.data)
+        binaries = usable_by(self._account, plan.binaries)
+        self._cluster = Cluster(replace(plan, binaries=binaries), self._account)
 
     def start(self) -> None:
         """Bring the server up; return when it accepts connections or nobody wants it any more."""
-        end_leftovers(self._cluster.data)
+        self._end_leftovers()
         self._cluster.prepare()
         self._run_server()
 
@@ -94,11 +93,8 @@ class Keeper:
                 return not ending.is_alive()
 
             shut_down(postmaster.send_signal, ended)
-        end_leftovers(self._cluster.data)
-        self._remove_stale_files()
-        if self._socket_dir != self._places.run:
-            with suppress(OSError):
-                self._socket_dir.rmdir()
+        self._end_leftovers()
+        self._places.remove_socket_directory(self._account)
 
     def _run_server(self) -> None:
         """Start postgres and wait until it is ready.
@@ -108,12 +104,12 @@ class Keeper:
         """
         if self._stopping:
             return
-        end_leftovers(self._cluster.data)
-        self._remove_stale_files()
+        self._end_leftovers()
+        socket_dir = self._places.make_socket_directory(self._account, self._port)
         log = self._open_log()
         try:
             said_before = os.fstat(log).st_size
-            self._postmaster = self._cluster.launch(self._socket_dir, log)
+            self._postmaster = self._cluster.launch(socket_dir, log)
         finally:
             os.close(log)
         self._ending = threading.Thread(target=self._wait_for_end, daemon=True)
@@ -142,15 +138,13 @@ class Keeper:
         self._stopping |= event is Event.STOP
         return event
 
-    def _remove_stale_files(self) -> None:
-        """Remove the lock files of servers that are gone.
+    def _end_leftovers(self) -> None:
+        """End earlier servers, and remove the lock file they may have left.
 
-        PostgreSQL would take any living process with the pid they name for a server. We know
-        better: no process serves this directory, and no other server has its socket here.
+        PostgreSQL would take any living process with the pid in it for a server.
         """
+        end_leftovers(self._cluster.data)
         (self._cluster.data / "postmaster.pid").unlink(missing_ok=True)
-        for path in self._socket_dir.glob(".s.PGSQL.*"):
-            path.unlink()
 
     def _open_log(self) -> int:
         log = self._places.server_log

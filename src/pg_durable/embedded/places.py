@@ -102,27 +102,42 @@ class Places:
             )
 
     def make_socket_directory(self, account: Account, port: int) -> Path:
-        """Make the private directory the socket goes into, and return it.
+        """Make the private directory the socket goes into, and return it, with no socket in it.
 
         It is `run`, unless a socket's path cannot be as long as that would be, a connection
         string cannot name it, or the server's user cannot get there.
         """
-        if _can_hold_socket(self.run, port):
-            _make_private(self.run, account)
-            if reaches(account, self.run):
-                return self.run
-        digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
-        name = f"pg_durable-{os.geteuid()}-{digest}"
-        for base in _runtime_directories():
-            path = base / name
-            if _can_hold_socket(path, port) and os.access(base, os.W_OK | os.X_OK):
+        for path in self._socket_directories():
+            parent_is_usable = os.access(path.parent, os.W_OK | os.X_OK)
+            if _can_hold_socket(path, port) and parent_is_usable:
                 _make_private(path, account)
+                _remove_sockets(path)
                 if reaches(account, path):
                     return path
         raise EmbeddedError(
             f"There is no directory for the socket of the server in {self.directory}.",
             hint="Set TMPDIR to a directory with a short path.",
         )
+
+    def remove_socket_directory(self, account: Account) -> None:
+        """Remove the sockets of dead servers, and their directory if it is not `run`."""
+        for path in self._socket_directories():
+            if _is_private(path, account):
+                _remove_sockets(path)
+                if path != self.run:
+                    path.rmdir()
+
+    def _socket_directories(self) -> Iterator[Path]:
+        """Yield the places for the socket, the best first."""
+        yield self.run
+        digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
+        name = f"pg_durable-{os.geteuid()}-{digest}"
+        if os.geteuid() == 0:
+            yield Path("/run") / name
+        elif (named := os.environ.get("XDG_RUNTIME_DIR", "")).startswith("/"):
+            yield Path(named) / name
+        yield Path(tempfile.gettempdir()) / name
+        yield Path("/tmp") / name  # noqa: S108 - it is made private, and checked
 
 
 def _can_hold_socket(directory: Path, port: int) -> bool:
@@ -138,15 +153,6 @@ def _can_hold_socket(directory: Path, port: int) -> bool:
     return len(text) <= _LONGEST_SOCKET_PATH and not any(c in text for c in b",\n\r")
 
 
-def _runtime_directories() -> Iterator[Path]:
-    if os.geteuid() == 0:
-        yield Path("/run")
-    elif (named := os.environ.get("XDG_RUNTIME_DIR", "")).startswith("/"):
-        yield Path(named)
-    yield Path(tempfile.gettempdir())
-    yield Path("/tmp")  # noqa: S108 - the directory made in it is private, and checked
-
-
 def _make_private(path: Path, account: Account) -> None:
     """Make a directory for the server's user alone; refuse one that a stranger planted."""
     with suppress(FileExistsError):
@@ -154,11 +160,27 @@ def _make_private(path: Path, account: Account) -> None:
     found = path.lstat()
     if os.geteuid() == 0 and found.st_uid == 0 and stat.S_ISDIR(found.st_mode):
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
-        found = path.lstat()
-    private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
-    if not private or found.st_uid != account.uid:
+    if not _is_private(path, account):
         raise EmbeddedError(
             f"{path} is not a private directory of user {account.name}; "
             "the socket must not be put there.",
             hint="Find out who made it, then remove it.",
         )
+
+
+def _is_private(path: Path, account: Account) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+    return private and found.st_uid == account.uid
+
+
+def _remove_sockets(path: Path) -> None:
+    """Remove dead servers' sockets, and their lock files.
+
+    These name a pid, and PostgreSQL would take whoever has it by now for a server.
+    """
+    for left in path.glob(".s.PGSQL.*"):
+        left.unlink(missing_ok=True)

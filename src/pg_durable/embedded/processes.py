@@ -9,6 +9,7 @@ very directory, which every PostgreSQL process enters and never leaves.
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pg_durable.errors import EmbeddedError
 
 # Fast shutdown, then immediate shutdown, then no more asking; with seconds to comply.
 _ENDING = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
+_POLL = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,8 @@ def read_postmaster_file(data: Path) -> Postmaster | None:
         return None
     with os.fdopen(descriptor, "rb") as file:
         lines = os.fsdecode(file.read(16384)).split("\n")
+    if len(lines) < 8 or not lines[4]:  # the socket is written down after the pid
+        return None
     try:
         return Postmaster(
             pid=int(lines[0]),
@@ -47,7 +51,7 @@ def read_postmaster_file(data: Path) -> Postmaster | None:
             socket_dir=Path(lines[4]),
             ready=lines[7].strip() == "ready",
         )
-    except (ValueError, IndexError):
+    except ValueError:
         return None
 
 
@@ -80,7 +84,7 @@ def end_leftovers(data: Path) -> None:
     orphans = _servers_of(data)
     for process in orphans:
         _send(process, signal.SIGKILL)
-    _, alive = psutil.wait_procs(orphans, timeout=10)
+    alive = [process for process in orphans if not _has_ended(process, _ENDING[-1][1])]
     if alive:
         pids = ", ".join(str(process.pid) for process in alive)
         raise EmbeddedError(
@@ -101,11 +105,25 @@ def shut_down(send: Callable[[signal.Signals], None], ended: Callable[[float], b
 
 
 def _end_in_order(process: psutil.Process) -> None:
-    def ended(patience: float) -> bool:
-        gone, _ = psutil.wait_procs([process], timeout=patience)
-        return bool(gone)
+    shut_down(
+        lambda number: _send(process, number),
+        lambda patience: _has_ended(process, patience),
+    )
 
-    shut_down(lambda number: _send(process, number), ended)
+
+def _has_ended(process: psutil.Process, patience: float) -> bool:
+    """Wait up to some seconds for the end of a process that is no child of ours.
+
+    A zombie has ended: whether and when it is reaped is up to a process 1 that, in a
+    container, may never do so.
+    """
+    give_up = time.monotonic() + patience
+    with suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(_POLL)
+    return True
 
 
 def _servers_of(data: Path) -> list[psutil.Process]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pg_durable.embedded.account import server_account
 from pg_durable.embedded.binaries import find_binaries
 from pg_durable.embedded.contract import Plan, start_keeper
 from pg_durable.embedded.locks import (
@@ -227,7 +228,7 @@ class EmbeddedServer:
         while time.monotonic() < give_up:
             if try_lock(ours, EXCLUSIVE):
                 if not is_held(self._places.keeper_lock):
-                    end_leftovers(self.data_dir)  # of a keeper that was killed
+                    self._tidy()
                     return
                 unlock(ours)
             elif try_lock(ours, SHARED):
@@ -236,6 +237,11 @@ class EmbeddedServer:
         raise EmbeddedError(
             f"The server in {self.directory} is still stopping.", hint=f"See {self.log_file}."
         )
+
+    def _tidy(self) -> None:
+        """Do what a keeper does before it ends, in case it was killed."""
+        end_leftovers(self.data_dir)
+        self._places.remove_socket_directory(server_account(self.data_dir))
 
 
 def running_dsn(directory: Path | None = None) -> str | None:

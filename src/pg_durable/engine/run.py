@@ -1,6 +1,7 @@
 """One claimed instance: run its leaves, record their outcomes, park or finish it."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -244,9 +245,11 @@ class Run:
         else:
             delay = min(_FIRST_DELAY * 2**self._claimed.attempts, _LONGEST_DELAY)
             log.info("instance %s: %s; again in %.1f s", self._claimed.id, reason, delay)
-        await self._context.saver.save(
-            Saving(instance=self._claimed.id, then="release", delay=delay)
-        )
+        # Without a session of the worker's own, the next one takes the instance over.
+        with contextlib.suppress(ConnectionLost):
+            await self._context.saver.save(
+                Saving(instance=self._claimed.id, then="release", delay=delay)
+            )
 
 
 def _load(claimed: Claimed) -> tuple[Graph, dict[str, Row]]:

@@ -94,6 +94,7 @@ class Session:
                     task.cancel()
             await self._control.unregister(self._context.worker)
         finally:
+            self._context.saver.close()
             await self._cancel_runs()
             self._pool.close()
             self._control_wire.close()

@@ -1,8 +1,10 @@
 """What an embedded server does for its owner, on a calm day."""
 
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,6 +151,16 @@ def test_a_failed_start_does_not_spoil_the_next(directory: Path, start: Start, a
     server = start(directory)
 
     assert ask(server.dsn(), "select 1") == 1
+
+
+@pytest.mark.parametrize("program", ["true", "false"])
+def test_a_keeper_that_ends_without_an_answer_is_reported(
+    directory: Path, start: Start, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which(program))
+
+    with pytest.raises(EmbeddedError, match="ended without an answer"):
+        start(directory)
 
 
 def test_a_directory_with_something_else_in_it_is_left_alone(tmp_path: Path, start: Start) -> None:

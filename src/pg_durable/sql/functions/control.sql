@@ -35,14 +35,17 @@ as $$
     and n.status = 'completed';
 $$;
 
--- The second door into the tables, built like df._start: caller is the effective role.
+-- The second door into the tables, built like df._start.
 create or replace view df._cancel as
 select
   null::text as instance_id,
   null::text as reason,
   null::name as caller
 where false;
-alter view df._cancel alter column caller set default current_user;
+
+create or replace trigger _stamp_caller
+  instead of insert on df._cancel
+  for each row execute function df._stamp_caller();
 
 create or replace function df._cancel_instance()
 returns trigger
@@ -50,6 +53,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_now timestamptz := clock_timestamp();
   v_status text;
 begin
   select i.status into v_status
@@ -67,8 +71,7 @@ begin
 
   update df.instances i
   set status = 'cancelled', output = 'canceled: ' || new.reason,
-      completed_at = clock_timestamp(), updated_at = clock_timestamp(),
-      due_at = null, worker = null
+      completed_at = v_now, updated_at = v_now, due_at = null, worker = null
   where i.id = new.instance_id;
 
   -- Children before parents, the order in which checkpoints lock: no deadlock with them.
@@ -198,7 +201,7 @@ language plpgsql strict
 as $$
 begin
   raise warning using
-    errcode = 'deprecated_feature',
+    errcode = '01P01',
     message = 'df.wait_for_completion() is deprecated; use df.await_instance() instead';
   return df.await_instance(instance_id, timeout_seconds);
 end

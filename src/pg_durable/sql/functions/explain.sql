@@ -36,7 +36,11 @@ declare
   end;
 begin
   return coalesce(v_text, p_node_type)
-    || case when p_node_type = 'RACE' then '' else coalesce(' |=> ''' || p_result_name || '''', '') end;
+    || case
+      when p_node_type <> 'RACE' and p_result_name is not null
+        then ' |=> ''' || p_result_name || ''''
+      else ''
+    end;
 end
 $$;
 
@@ -232,7 +236,8 @@ begin
     return df._explain_instance(lower(v_input));
   elsif df._looks_like_json(v_input) and (df._fields(df._json(v_input))).node_type is not null then
     return df._explain_envelope(v_input);
-  elsif v_input ~* '^(select|insert|update|delete|with|create|alter|drop|call|do|truncate|grant|revoke|explain)\s' then
+  elsif v_input ~* ('^(select|insert|update|delete|with|create|alter|drop|call|do|truncate|'
+                    'grant|revoke|explain)\s') then
     return df._explain_envelope(df.sql(v_input));
   elsif df._looks_like_json(v_input) or v_input !~ '~>|\|=>|\?>|!>|@>|df\.' then
     return E'Cannot explain input: not a valid Durofut JSON, instance ID, SQL statement, '

@@ -20,6 +20,7 @@ declare
   v_node record;
   v_children json[];
   v_ids text[];
+  v_limit text;
   v_problem text;
 begin
   while v_taken < v_met loop
@@ -27,13 +28,21 @@ begin
     v_node := df._fields(v_envelopes[v_taken]);
     v_envelopes[v_taken] := null;
 
-    v_problem := df._graph_problem(v_node, v_depths[v_taken], v_taken);
+    v_limit := case
+      when v_depths[v_taken] > 256 then
+        'Graph exceeds maximum nesting depth of 256. '
+        'Simplify the workflow or break it into multiple instances.'
+      when v_taken > 10000 then
+        'Workflow exceeds maximum node count of 10000. '
+        'Simplify the workflow or break it into multiple instances.'
+    end;
+    v_problem := coalesce(v_limit, df._graph_problem(v_node));
     if v_problem is null and p_to_run then
       v_problem := df._run_problem(v_node, v_paths[v_taken]);
     end if;
     if v_problem is not null then
       raise exception using
-        errcode = case when v_problem ~ ' exceeds maximum ' then 'WF007' else 'WF001' end,
+        errcode = case when v_limit is null then 'WF001' else 'WF007' end,
         message = format('Invalid durable function graph: %s: %s', v_paths[v_taken], v_problem);
     end if;
 
@@ -68,7 +77,7 @@ end
 $$;
 
 -- Why a node cannot be part of a graph, or null.
-create or replace function df._graph_problem(p_node record, p_depth int, p_number int)
+create or replace function df._graph_problem(p_node record)
 returns text
 language plpgsql immutable
 as $$
@@ -76,13 +85,7 @@ declare
   v_type text := p_node.node_type;
   v_config json;
 begin
-  if p_depth > 256 then
-    return 'Graph exceeds maximum nesting depth of 256. '
-           'Simplify the workflow or break it into multiple instances.';
-  elsif p_number > 10000 then
-    return 'Workflow exceeds maximum node count of 10000. '
-           'Simplify the workflow or break it into multiple instances.';
-  elsif v_type <> all (df._node_types()) then
+  if v_type <> all (df._node_types()) then
     return df._unknown_type(v_type);
   elsif p_node.problem is not null then
     return 'failed to deserialize Durofut child: ' || p_node.problem;
@@ -146,14 +149,18 @@ begin
       constraint = v_constraint,
       message = format('new row for relation "nodes" violates check constraint "%s"',
                        v_constraint),
-      detail = format('The node is %s, a %s.', p_path, p_node.node_type);
+      detail = format('The node is %s (%s).', p_path, p_node.node_type);
   end if;
   return null;
 end
 $$;
 
 -- A node's stored query: its own, with the ids of a condition and of further branches.
-create or replace function df._with_children(p_query text, p_condition_id text, p_extra_ids text[])
+create or replace function df._with_children(
+  p_query text,
+  p_condition_id text,
+  p_extra_ids text[]
+)
 returns text
 language plpgsql immutable
 as $$

@@ -72,6 +72,8 @@ as $$
   from tree t;
 $$;
 
+-- Every node has its line in the tree, so a left join would do; a full join cannot be run as
+-- a nested loop, which the planner likes too well for an instance of unknown size.
 create or replace function df.instance_nodes(instance_id_param text)
 returns table (
   node_id text, node_type text, query text, result_name text, left_node text, right_node text,
@@ -89,9 +91,8 @@ as $$
       end || coalesce(n.status_details, '{}'),
       '{}')::text,
     coalesce(t.inferred_status, n.status), t.ancestor_id, n.updated_at
-  from df.nodes n
-  left join df._inferred(instance_id_param) t on t.id = n.id
-  where n.instance_id = instance_id_param;
+  from (select * from df.nodes where instance_id = instance_id_param) n
+  full join df._inferred(instance_id_param) t on t.id = n.id;
 $$;
 
 -- The older form, for programs that still call it; the second argument has no effect.
