@@ -18,6 +18,8 @@ Whatever only some commands need is imported by them, so that `--help` is quick.
 
 import os
 import sys
+from io import TextIOWrapper
+from pathlib import Path
 
 from pg_durable.errors import PgDurableError
 
@@ -26,8 +28,10 @@ def main() -> None:
     """Run one command, and exit with its code; see `pg-durable --help` for what they mean."""
     from pg_durable.cli.app import app
 
+    if sys.stdout is None:  # closed by whoever called us
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 -- to the end of the process
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a character the terminal does not have is no error
+        if isinstance(stream, TextIOWrapper):  # a character it does not have is no error
             stream.reconfigure(errors="replace")
     try:
         app(prog_name="pg-durable")

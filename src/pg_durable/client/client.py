@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, LiteralString, Self
@@ -22,17 +22,19 @@ from pg_durable.wire.dsn import parse_dsn
 _CONNECT_TIMEOUT = "10"  # seconds, unless the connection string says otherwise
 _FIRST_POLL, _LONGEST_POLL = 0.01, 0.5  # seconds
 
-# What df.explain, too, takes for a statement rather than an expression.
-_STATEMENT = re.compile(
-    r"\s*(select|insert|update|delete|with|create|alter|drop|call|do|truncate|grant|revoke"
-    r"|explain)\s",
-    re.IGNORECASE,
-)
 _INSTANCE_ID = re.compile(r"\s*[0-9a-f]{8}\s*", re.IGNORECASE)
+_COMMENTS = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
+_ENVELOPE = re.compile(r"\s*\{")
+# What no expression begins with, so that it can only be meant as a statement.
+_STATEMENT = re.compile(
+    _COMMENTS + r"(?:select|insert|update|delete|with|create|alter|drop|call|do|truncate|grant"
+    r"|revoke|explain)\b(?!\s*\.)",
+    re.IGNORECASE | re.DOTALL,
+)
 # df.explain returns these texts where another function would raise.
 _EXPLAIN_REFUSALS = (
-    "Cannot explain input",
     "Expression returned NULL",
+    "Cannot explain input",
     "Failed to evaluate expression",
     "Failed to parse Durofut JSON",
     "Invalid Durofut JSON",
@@ -89,20 +91,13 @@ class Client:
 
         `workflow` is an SQL expression of the DSL, such as `'select 1' ~> df.sleep(5)`,
         evaluated in this session; or one SQL statement, such as `select 1`, to be its only
-        step. `database` is where the steps run, if not in this session's database.
+        step; or the JSON text that such an expression returns. `database` is where the steps
+        run, if not in this session's database.
 
         Raises:
             InvalidWorkflow: it cannot be evaluated, or does not make a workflow.
         """
-        if _STATEMENT.match(workflow):
-            call, params = "select df.start($1, $2, $3)", [workflow, label, database]
-        else:  # on lines of its own, since it may end in a comment
-            call, params = f"select df.start((\n{workflow}\n), $1, $2)", [label, database]
-        # A raw cursor takes a % in the expression for no placeholder of ours.
-        async with self._translated(of_user=True), AsyncRawCursor(self._connection) as cursor:
-            await cursor.execute(call.encode(), params)
-            (instance,) = await cursor.fetchone() or ("",)
-        return str(instance)
+        return str(await self._of_workflow("df.start", workflow, [label, database]))
 
     async def list_instances(
         self,
@@ -159,9 +154,10 @@ class Client:
             InvalidWorkflow: the expression cannot be evaluated, or makes no workflow.
         """
         if _INSTANCE_ID.fullmatch(subject):
-            subject = subject.strip().lower()
-            await self.instance(subject)
-        tree = str(await self._scalar("select df.explain(%s)", [subject], of_user=True))
+            instance = await self.instance(subject.strip().lower())
+            tree = str(await self._scalar("select df.explain(%s)", [instance.id]))
+        else:
+            tree = await self._of_workflow("df.explain", subject, []) or _EXPLAIN_REFUSALS[0]
         if tree.startswith(_EXPLAIN_REFUSALS):
             raise InvalidWorkflow(" ".join(tree.split()))
         return "\n".join(line.rstrip() for line in tree.split("\n"))
@@ -222,13 +218,33 @@ class Client:
         if not usable:
             raise not_allowed(f"Role {role!r} may not use the df schema of {database!r}.", role)
 
+    async def _of_workflow(
+        self, function: str, workflow: str, more: Sequence[str | None]
+    ) -> str | None:
+        """Call a function on a workflow given as text."""
+        params = [*more, workflow]
+        last = f"${len(params)}"
+        if _ENVELOPE.match(workflow):
+            argument = last
+        elif _STATEMENT.match(workflow):
+            argument = f"df.sql({last})"
+        else:  # on lines of its own, since it may end in a comment
+            argument, params = f"(\n{workflow}\n)", [*more]
+        places = "".join(f", ${number}" for number in range(1, len(more) + 1))
+        query = f"select {function}({argument}{places})"
+        # A raw cursor takes no % in the workflow for a placeholder.
+        async with self._translated(of_user=True), AsyncRawCursor(self._connection) as cursor:
+            await cursor.execute(query.encode(), params)
+            (value,) = await cursor.fetchone() or (None,)
+        return value if value is None else str(value)
+
     async def _rows(self, query: LiteralString, params: Any) -> list[DictRow]:
         async with self._translated(), self._connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(query, params)
             return await cursor.fetchall()
 
-    async def _scalar(self, query: LiteralString, params: Any, *, of_user: bool = False) -> object:
-        async with self._translated(of_user=of_user):
+    async def _scalar(self, query: LiteralString, params: Any) -> object:
+        async with self._translated():
             cursor = await self._connection.execute(query, params)
             (value,) = await cursor.fetchone() or (None,)
             return value

@@ -14,7 +14,7 @@ _ENDED_AT = """coalesce(i.completed_at, case
     when i.status in ('completed', 'failed', 'cancelled') then i.updated_at
   end)"""
 _COLUMNS = f"""
-  i.id, i.label, i.status, pg_get_userbyid(i.submitted_by)::text as role, i.database,
+  i.id, i.label, i.status::text, pg_get_userbyid(i.submitted_by)::text as role, i.database,
   i.root_node, i.created_at, {_ENDED_AT} as ended_at,
   coalesce({_ENDED_AT}, clock_timestamp()) - i.created_at as duration,
   i.executions, i.output as error"""

@@ -55,9 +55,7 @@ def load(session: psycopg.Connection) -> int:
     return int(row[0])
 
 
-def _copy(
-    session: psycopg.Connection, table: str, file: IO[bytes]
-) -> None:
+def _copy(session: psycopg.Connection, table: str, file: IO[bytes]) -> None:
     statement = psycopg.sql.SQL("copy {} from stdin (format csv, header, null 'NA')").format(
         psycopg.sql.Identifier(table)
     )

@@ -87,24 +87,29 @@ def _follow(
     end = time.monotonic() + _PATIENCE
     shown: int = 0
     while True:
-        months = int(_value(session, "select count(distinct month) from flights"))
-        steps = int(_value(session, _STEPS_DONE, instance))
+        row = session.execute(_PROGRESS, {"instance": instance}).fetchone()
+        assert row is not None
+        status, steps, months, attempts = row
         if steps != shown:
             shown = steps
             console.print(f"   {steps:2d} steps completed, {months:2d} months loaded")
-        status = _value(session, "select df.status(%s)", instance)
         if status == "failed":
             raise PgDurableError(f"The workflow failed: see instance {instance}.")
-        if status == "completed" or (until_months is not None and months >= until_months):
-            return months
+        if status == "completed":
+            return int(months)
+        if until_months is not None and until_months <= months < attempts:
+            return int(months)  # more was begun than is committed: in the middle of a step
         if time.monotonic() > end:
             raise WaitTimeout(f"Instance {instance} is not done after {_PATIENCE:.0f} s.")
-        time.sleep(0.02)
+        time.sleep(0.005)
 
 
-_STEPS_DONE = """
-    select count(*) from df.nodes
-    where instance_id = %s and node_type = 'SQL' and status = 'completed'
+_PROGRESS = """
+    select df.status(%(instance)s),
+      (select count(*) from df.nodes
+       where instance_id = %(instance)s and node_type = 'SQL' and status = 'completed'),
+      (select count(distinct month) from flights),
+      (select case when is_called then last_value else 0 end from load_attempts)
 """
 
 
@@ -171,8 +176,9 @@ def _prove(console: Console, session: psycopg.Connection, flights: int) -> None:
     console.print(table)
     attempts = int(_value(session, "select last_value from load_attempts"))
     console.print(
-        f"The twelve months took {attempts} attempts (a sequence, which no rollback undoes,"
-        " counted them);\neach took effect once."
+        f"The twelve months took {attempts} attempts, counted by a sequence, which no rollback"
+        " undoes;\neach month took effect once.",
+        soft_wrap=True,
     )
     if wrong:
         raise PgDurableError(f"These counts are wrong: {', '.join(wrong)}.")
@@ -185,7 +191,8 @@ def _what_next(console: Console) -> None:
         "   pg-durable psql          in another terminal, then:\n"
         "     select df.start('select 100 as amount' |=> 'total'"
         " ~> 'select $total * 2 as doubled', 'double');\n"
-        "   pg-durable list          what runs and what ran\n"
+        "   pg-durable list          what runs and what ran\n",
+        soft_wrap=True,
     )
 
 

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from pg_durable.embedded.account import server_account
@@ -42,8 +41,9 @@ class EmbeddedServer:
         bin_dir: where initdb and postgres are; see `find_binaries`.
         listen: `listen_addresses` for TCP, with passwords (SCRAM); None for none.
         port: the TCP port; also in the socket's name.
-        settings: more server settings, such as {"work_mem": "64MB"}. Like `listen` and
-            `port` they count for the owner that starts the server; later ones join it as it is.
+        settings: more server settings, such as {"work_mem": "64MB"}, or {"fsync": "off"} for
+            data that need not survive a power cut. Like `listen` and `port` they count for
+            the owner that starts the server; later ones join it as it is.
     """
 
     def __init__(
@@ -140,12 +140,7 @@ class EmbeddedServer:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def _postmaster(self) -> Postmaster:
@@ -197,10 +192,8 @@ class EmbeddedServer:
         )
 
     def _answers(self) -> bool:
-        from psycopg.pq import (
-            PGconn,
-            Ping,
-        )  # the keeper imports this module too, and needs no libpq
+        # Imported late, as the keeper loads this module too and has no use for libpq.
+        from psycopg.pq import PGconn, Ping
 
         running = running_postmaster(self.data_dir)
         if running is None or not running.ready:
@@ -227,8 +220,9 @@ class EmbeddedServer:
         give_up = time.monotonic() + _STOP_PATIENCE
         while time.monotonic() < give_up:
             if try_lock(ours, EXCLUSIVE):
-                if not is_held(self._places.keeper_lock):
-                    self._tidy()
+                if not is_held(self._places.keeper_lock):  # it has stopped, or was killed
+                    end_leftovers(self.data_dir)
+                    self._places.remove_socket_directory(server_account(self.data_dir))
                     return
                 unlock(ours)
             elif try_lock(ours, SHARED):
@@ -237,11 +231,6 @@ class EmbeddedServer:
         raise EmbeddedError(
             f"The server in {self.directory} is still stopping.", hint=f"See {self.log_file}."
         )
-
-    def _tidy(self) -> None:
-        """Do what a keeper does before it ends, in case it was killed."""
-        end_leftovers(self.data_dir)
-        self._places.remove_socket_directory(server_account(self.data_dir))
 
 
 def running_dsn(directory: Path | None = None) -> str | None:

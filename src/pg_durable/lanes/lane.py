@@ -1,11 +1,12 @@
 """A session of a submitting role, and the two flushes of a step.
 
     flush 1   BEGIN · the user's statement
-    flush 2   the checkpoint · COMMIT · cleaning up
+    flush 2   cleaning up · the checkpoint · COMMIT
 
-The statement's effects and the record of them commit together or not at all. After the
-commit the session is brought back to what a new login finds, but for cached plans, so the
-next step of any instance of the role can use it.
+The statement's effects and the record of them commit together or not at all. Cleaning brings
+the session back to what a new login finds, but for cached plans, so the next step of any
+instance of the role can use it. It comes before the commit, so as to cost no transaction of its
+own; what is deferred to the commit is run before it, so nothing can dirty the session after.
 """
 
 import time
@@ -36,9 +37,11 @@ _BEGIN = b"pg_durable_begin"
 _BEGIN_READ_WRITE = b"pg_durable_begin_read_write"
 _COMMIT = b"pg_durable_commit"
 _ROLLBACK = b"pg_durable_rollback"
-_OWN_IDENTITY = b"pg_durable_own_identity"
 _CHECKPOINT = b"pg_durable_checkpoint"
-# Together what DISCARD ALL does, less the plans: those make the next step fast.
+# The deferred triggers and constraints of the user's statement.
+_DEFERRED = b"pg_durable_deferred"
+# Together what DISCARD ALL does, less the plans: those make the next step fast. The first also
+# makes sure that the checkpoint is called by the role that logged in.
 _CLEANING = {
     b"pg_durable_clean_0": "reset session authorization",
     b"pg_durable_clean_1": "reset all",
@@ -55,7 +58,7 @@ _STATEMENTS = {
     _BEGIN_READ_WRITE: "begin read write",
     _COMMIT: "commit",
     _ROLLBACK: "rollback",
-    _OWN_IDENTITY: "reset session authorization",
+    _DEFERRED: "set constraints all immediate",
     _CHECKPOINT: CHECKPOINT,
     **_CLEANING,
 }
@@ -64,13 +67,13 @@ _OK = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK, pq.ExecStatu
 
 
 class Rejected(Exception):
-    """The server refused the user's statement, the checkpoint, or the COMMIT."""
+    """The server refused something `of_the_user`, or something that we do around it."""
 
-    def __init__(self, failure: Failed, sqlstate: str, *, in_checkpoint: bool) -> None:
+    def __init__(self, failure: Failed, sqlstate: str, *, of_the_user: bool) -> None:
         super().__init__(failure.message)
         self.failure = failure
         self.sqlstate = sqlstate
-        self.in_checkpoint = in_checkpoint
+        self.of_the_user = of_the_user
 
 
 class Lane:
@@ -79,7 +82,7 @@ class Lane:
     def __init__(self, wire: Wire, max_result_bytes: int) -> None:
         self._wire = wire
         self._max_result_bytes = max_result_bytes
-        self._prepared = True
+        self.prepared = True
         self.opened_at = time.monotonic()
         self.idle_since = self.opened_at
         self.reusable = True
@@ -136,7 +139,7 @@ class Lane:
     def forget_prepared(self) -> None:
         """Reckon with a statement that deallocates the session's prepared ones, as DISCARD ALL
         does: send every text anew, and use the session for this step only."""
-        self._prepared = False
+        self.prepared = False
         self.reusable = False
 
     async def rollback(self) -> None:
@@ -149,8 +152,8 @@ class Lane:
 
         Raises:
             LeaseLost: the node is not this worker's any more; nothing was committed.
-            Rejected: the COMMIT failed (a deferred constraint), or the checkpoint did
-                for a reason of the session's (`in_checkpoint`); nothing was committed.
+            Rejected: a deferred constraint failed, or the checkpoint did for a reason of
+                the session's; nothing was committed.
             ConnectionLost: unknown whether it was committed; the rows tell.
         """
         await self._finish([], checkpoint)
@@ -160,25 +163,19 @@ class Lane:
         await self._finish([_ROLLBACK, _BEGIN_READ_WRITE], checkpoint)
 
     async def _finish(self, before: Sequence[bytes], checkpoint: Checkpoint) -> None:
-        for name in (*before, _OWN_IDENTITY):
+        cleaning = [*before, _DEFERRED, *_CLEANING]
+        for name in cleaning:
             self._queue(name)
         self._queue(_CHECKPOINT, checkpoint.params(), CHECKPOINT_TYPES, CHECKPOINT_FORMATS)
-        for name in (_COMMIT, *_CLEANING):
-            self._queue(name)
+        self._queue(_COMMIT)
         results = await self._wire.sync()
 
-        start = len(before)
-        for result in results[start : start + 2]:
+        for name, result in zip((*cleaning, _CHECKPOINT, _COMMIT), results, strict=True):
             if result.status not in _OK:
                 self.reusable = False
-                raise rejection(result, in_checkpoint=True)
-        commit = results[start + 2]
-        if commit.status not in _OK:
-            self.reusable = False
-            raise rejection(commit)
-        assert commit.command_status == b"COMMIT", commit.command_status
-        cleaned = results[-1]
-        if cleaned.status not in _OK or cleaned.get_value(0, 1) != b"0":
+                raise rejection(result, of_the_user=name in (_DEFERRED, _COMMIT))
+        assert results[-1].command_status == b"COMMIT", results[-1].command_status
+        if results[len(cleaning) - 1].get_value(0, 1) != b"0":
             self.reusable = False
 
     def _queue(
@@ -188,7 +185,7 @@ class Lane:
         types: Sequence[int] | None = None,
         formats: Sequence[int] | None = None,
     ) -> None:
-        if self._prepared:
+        if self.prepared:
             self._wire.execute_prepared(name, params, formats)
         else:
             self._wire.execute(_STATEMENTS[name], params, types, formats)
@@ -242,18 +239,18 @@ _DETAILS = {
 }
 
 
-def rejection(result: PGresult, *, in_checkpoint: bool = False) -> Exception:
+def rejection(result: PGresult, *, of_the_user: bool = True) -> Exception:
     """The exception for an error the server reported."""
     sqlstate = _field(result, pq.DiagnosticField.SQLSTATE) or "XX000"
     message = _field(result, pq.DiagnosticField.MESSAGE_PRIMARY) or "unknown error"
-    if sqlstate == LeaseLost.sqlstate and in_checkpoint:
+    if sqlstate == LeaseLost.sqlstate and not of_the_user:
         return LeaseLost(message)
     if sqlstate.startswith(("08", "57P")):  # the session or the server is being shut down
         return ConnectionLost(message)
     details = {"sqlstate": sqlstate}
     details |= {key: text for key, which in _DETAILS.items() if (text := _field(result, which))}
     failure = Failed(f"SQL execution failed: error returned from database: {message}", details)
-    return Rejected(failure, sqlstate, in_checkpoint=in_checkpoint)
+    return Rejected(failure, sqlstate, of_the_user=of_the_user)
 
 
 def _field(result: PGresult, which: pq.DiagnosticField) -> str | None:

@@ -66,6 +66,14 @@ async def run_sql_step(
         RunAgain: recorded, or not committed, in a way that the rows must tell.
         ConnectionLost: the session is gone; the rows tell whether the step was committed.
     """
+
+    async def leaf_alone(outcome: Outcome, marks: Mapping[str, str]) -> Checkpoint:
+        # What follows from it is found when the rows are walked again.
+        change = Change(leaf.node.id, leaf.generation, outcome)
+        return Checkpoint(
+            instance=instance, worker=worker, changes=[change], outcome=None, marks=marks
+        )
+
     try:
         result = await lane.execute(statement)
     except Rejected as error:
@@ -83,20 +91,16 @@ async def run_sql_step(
     try:
         await lane.commit(checkpoint)
     except Rejected as error:
-        if not error.in_checkpoint:
-            # A deferred constraint or trigger: the statement failed after all.
-            await _record_alone(lane, leaf, worker, instance, error.failure, {})
-        elif error.sqlstate == _READ_ONLY:
-            outcome = await _run_alone(lane, statement)
-            await _record_alone(lane, leaf, worker, instance, outcome, AT_LEAST_ONCE)
-        elif error.sqlstate == _NOT_PREPARED:
+        if error.sqlstate == _NOT_PREPARED and lane.prepared:
             lane.forget_prepared()
             await lane.rollback()
-            again = Done(await lane.execute(statement))
-            change = Change(leaf.node.id, leaf.generation, again)
-            await lane.commit(
-                Checkpoint(instance=instance, worker=worker, changes=[change], outcome=None)
-            )
+            await run_sql_step(lane, leaf, statement, worker, instance, leaf_alone)
+        elif error.of_the_user:
+            # A deferred constraint or trigger: the statement failed after all.
+            await lane.commit_apart(await leaf_alone(error.failure, {}))
+        elif error.sqlstate == _READ_ONLY:
+            outcome = await _run_alone(lane, statement)
+            await lane.commit_apart(await leaf_alone(outcome, AT_LEAST_ONCE))
         raise RunAgain(str(error)) from error
 
 
@@ -107,14 +111,3 @@ async def _run_alone(lane: Lane, statement: str) -> Outcome:
         return error.failure
     except (LimitExceeded, StepRefused) as error:
         return failure_of(error)
-
-
-async def _record_alone(
-    lane: Lane, leaf: Leaf, worker: int, instance: str, outcome: Outcome, marks: Mapping[str, str]
-) -> None:
-    # Only the leaf: what follows from it is found when the rows are walked again.
-    change = Change(leaf.node.id, leaf.generation, outcome)
-    checkpoint = Checkpoint(
-        instance=instance, worker=worker, changes=[change], outcome=None, marks=marks
-    )
-    await lane.commit_apart(checkpoint)

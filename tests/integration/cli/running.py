@@ -12,6 +12,7 @@ from unittest import mock
 
 from pg_durable.cli import main
 
+_NEED_A_PROCESS = ("up", "worker", "psql")  # they take signals over, or exec
 _OURS = ("PG", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
 
 
@@ -61,16 +62,19 @@ class CliProcess:
 
 
 class Cli(CliProcess):
-    """Runs it in a thread of this process, one at a time; not for commands that go on or exec."""
+    """Runs it in a thread of this process where it can, one at a time."""
 
     async def __call__(self, *args: str, given: str = "", **variables: str) -> Ran:
         """Run one command to its end; `given` is its standard input."""
+        if args and args[0] in _NEED_A_PROCESS:
+            return await super().__call__(*args, given=given, **variables)
         values = environment(**self.variables, **variables)
         return await asyncio.to_thread(_run_here, args, given, values)
 
 
 def _run_here(args: tuple[str, ...], given: str, values: dict[str, str]) -> Ran:
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    written = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(buffer, "utf-8", write_through=True) for buffer in written)
     stdin = io.TextIOWrapper(io.BytesIO(given.encode()), "utf-8")
     code: Any = 0
     with (
@@ -83,5 +87,5 @@ def _run_here(args: tuple[str, ...], given: str, values: dict[str, str]) -> Ran:
             main()
         except SystemExit as end:
             code = end.code
-    texts = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
+    texts = [buffer.getvalue().decode() for buffer in written]
     return Ran(code=code or 0, out=texts[0], err=texts[1])

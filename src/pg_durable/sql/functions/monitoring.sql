@@ -102,7 +102,7 @@ begin
   perform df._check_limit(limit_count);
   return query
   select i.id::text, i.label, 'pg_durable::orchestration::execute-function-graph',
-         i.status, i.executions, df._output(i)
+         i.status::text, i.executions, df._output(i)
   from df._page(status_filter, null, null, null, limit_count) i
   order by i.created_at desc, i.id;
 end
@@ -134,7 +134,7 @@ begin
   )
   select (p.instance).id::text, (p.instance).label,
          'pg_durable::orchestration::execute-function-graph',
-         (p.instance).status, (p.instance).executions, df._output(p.instance),
+         (p.instance).status::text, (p.instance).executions, df._output(p.instance),
          (p.instance).created_at, (p.instance).completed_at,
          (select df._write_cursor((l.instance).created_at, (l.instance).id)
           from page l
