@@ -27,6 +27,7 @@ from pg_durable.errors import PgDurableError
 def main() -> None:
     """Run one command, and exit with its code; see `pg-durable --help` for what they mean."""
     from pg_durable.cli.app import app
+    from pg_durable.cli.output import note, one_line
 
     if sys.stdout is None:  # closed by whoever called us
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 -- to the end of the process
@@ -36,7 +37,7 @@ def main() -> None:
     try:
         app(prog_name="pg-durable")
     except PgDurableError as error:
-        print(f"pg-durable: {' '.join(str(error).split())}", file=sys.stderr)
+        note(one_line(str(error)))
         sys.exit(1)
     finally:
         _flush()
