@@ -87,21 +87,26 @@ class Checkpoint:
 
     def params(self) -> list[bytes | None]:
         """The parameters of CHECKPOINT, in CHECKPOINT_FORMATS."""
-        changes = self.changes
-        outcome = self.outcome
-        details = [_details(change.outcome, None) for change in changes]
+        nodes, generations, statuses, results, details = [], [], [], [], []
+        for change in self.changes:
+            nodes.append(change.node)
+            generations.append(change.generation)
+            statuses.append(change.status)
+            results.append(change.result)
+            details.append(_details(change.outcome, None))
         if self.marks:
-            details[0] = _details(changes[0].outcome, self.marks)
+            details[0] = _details(self.changes[0].outcome, self.marks)
+        outcome = self.outcome
         status = None
         if outcome is not None:
             status = b"completed" if isinstance(outcome, Done) else b"failed"
         return [
             self.instance.encode(),
             b"%d" % self.worker,
-            text_array([change.node for change in changes]),
-            int_array([change.generation for change in changes]),
-            text_array([change.status for change in changes]),
-            text_array([change.result for change in changes]),
+            text_array(nodes),
+            int_array(generations),
+            text_array(statuses),
+            text_array(results),
             text_array(details),
             status,
             outcome.message.encode(errors="replace") if isinstance(outcome, Failed) else None,
@@ -109,8 +114,9 @@ class Checkpoint:
 
 
 def _details(outcome: Outcome, marks: Mapping[str, str] | None) -> str | None:
-    details = {**(outcome.details or {})} if isinstance(outcome, Failed) else {}
-    details.update(marks or {})
+    if isinstance(outcome, Done) and not marks:
+        return None
+    details = {**((isinstance(outcome, Failed) and outcome.details) or {}), **(marks or {})}
     return orjson.dumps(details).decode() if details else None
 
 

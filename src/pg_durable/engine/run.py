@@ -13,7 +13,7 @@ from pg_durable.graph.walk import Change, Failed, Leaf, Outcome, Progress, Walk
 from pg_durable.lanes.pool import LanePool, LoginRefused
 from pg_durable.settings import Settings
 from pg_durable.steps.sleep import seconds_of, slept
-from pg_durable.steps.sql import RunAgain, failure_of, run_sql_step, statement_of
+from pg_durable.steps.sql import Record, RunAgain, failure_of, run_sql_step, statement_of
 from pg_durable.store import Checkpoint, Claimed, Saving
 from pg_durable.wire import ConnectionLost
 
@@ -194,10 +194,7 @@ class Run:
             self._context.settings.show_running_after, self._show_running, leaf
         )
         try:
-            async with self._context.pool.lane(self._claimed.role, self._claimed.database) as lane:
-                await run_sql_step(
-                    lane, leaf, statement, self._context.worker, self._claimed.id, record
-                )
+            await self._run_on_a_lane(leaf, statement, record)
         except StepRefused as error:
             return self._walk.settle(leaf, failure_of(error))
         except LoginRefused as error:
@@ -211,6 +208,17 @@ class Run:
         progress.changes.clear()
         self._finished = progress.outcome is not None
         return progress
+
+    async def _run_on_a_lane(self, leaf: Leaf, statement: str, record: Record) -> None:
+        claimed, context = self._claimed, self._context
+        lane = await context.pool.acquire(claimed.role, claimed.database)
+        try:
+            await run_sql_step(lane, leaf, statement, context.worker, claimed.id, record)
+        except BaseException:
+            lane.reusable = False  # whatever it was doing is rolled back by its end
+            raise
+        finally:
+            context.pool.release(lane, claimed.role, claimed.database)
 
     def _login_failure(self, error: LoginRefused) -> Failed:
         database = self._claimed.database or "(the worker's)"

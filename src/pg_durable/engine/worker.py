@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -100,6 +101,10 @@ async def serve(settings: Settings, *, wait_for_server: bool = False) -> None:
 
 def run_worker(settings: Settings, *, wait_for_server: bool = False) -> None:
     """Run a worker in this process until it is told to stop."""
+    # Steps leave hardly any cycles behind; looking for them as often as Python does by default
+    # took a twentieth of a worker's time.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     try:
         import uvloop
     except ImportError:  # not on every Python; asyncio's own loop does

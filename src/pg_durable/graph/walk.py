@@ -8,6 +8,7 @@ which leaves come next. Nothing here waits, connects or looks at a clock.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pg_durable.errors import PgDurableError
 from pg_durable.graph.json_text import parse, quote
@@ -15,15 +16,13 @@ from pg_durable.graph.nodes import LEAVES, Graph, Node, NodeType, Row
 from pg_durable.graph.truthiness import is_true
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """A node produced a result (JSON text)."""
 
     result: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """A node failed. `details` is what the server said besides: SQLSTATE, hint, position …"""
 
     message: str
@@ -55,8 +54,7 @@ class Scope:
             self.store(name, branch.names[name])
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(NamedTuple):
     """A leaf that is to run now, with the names it can see."""
 
     node: Node
@@ -65,8 +63,7 @@ class Leaf:
     remaining: float | None  # seconds left of a wait entered before; None: not entered yet
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A node's outcome, to be recorded."""
 
     node: str

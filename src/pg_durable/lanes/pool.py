@@ -3,8 +3,6 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from pg_durable.errors import ServerUnavailable
 from pg_durable.lanes.lane import Lane
@@ -36,25 +34,24 @@ class LanePool:
         self._idle: defaultdict[tuple[str, str | None], list[Lane]] = defaultdict(list)
         self._open = 0
 
-    @asynccontextmanager
-    async def lane(self, role: str, database: str | None) -> AsyncIterator[Lane]:
+    async def acquire(self, role: str, database: str | None) -> Lane:
         """Borrow a clean session of the role; wait for a free one.
 
         Raises:
             LoginRefused: the server will not let the role in.
             ServerUnavailable: the server cannot be reached now.
         """
-        async with self._free:
-            key = (role, database)
-            lane = self._take(key) or await self._open_lane(role, database)
-            try:
-                yield lane
-            except BaseException:
-                # Whatever the session was doing is rolled back by its end.
-                lane.reusable = False
-                raise
-            finally:
-                self._put_back(key, lane)
+        await self._free.acquire()
+        try:
+            return self._take((role, database)) or await self._open_lane(role, database)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def release(self, lane: Lane, role: str, database: str | None) -> None:
+        """Give a session back, for the next step or to be closed."""
+        self._put_back((role, database), lane)
+        self._free.release()
 
     def close(self) -> None:
         """Close every unused session."""
