@@ -52,7 +52,7 @@ class Lab:
     def wait(self, condition: str) -> None:
         """Wait until a query says true."""
         while not self.value(condition):
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def run_all(self, workflow: str, count: int) -> tuple[float, dict[str, float]]:
         """Start `count` workflows, run them; instances a second and what each cost."""

@@ -22,6 +22,7 @@ class Settings:
         take_over_interval: how often it looks for dead ones.
         park_after: a wait with longer to go is handed back to the database.
         show_running_after: a step running for longer is shown as running.
+        time_slice: how long one instance's steps may follow each other on one session.
         grace: how long a stopping worker lets running steps finish.
         lane_max_age: a session is closed after this, so that changed settings of a role count.
         lane_idle: an unused session is closed after this.
@@ -37,6 +38,7 @@ class Settings:
     take_over_interval: float = 1.0
     park_after: float = 0.25
     show_running_after: float = 0.1
+    time_slice: float = 0.05
     grace: float = 10.0
     lane_max_age: float = 60.0
     lane_idle: float = 30.0

@@ -18,6 +18,7 @@ CHANNEL = "pg_durable"
 CHECKPOINT = "select df._checkpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 CHECKPOINT_TYPES = (25, 20, 1009, 1007, 1009, 1009, 1009, 25, 25)
 CHECKPOINT_FORMATS = (0, 0, 1, 1, 1, 1, 1, 0, 0)
+DEALLOCATE = "select df._deallocate()"
 TO_JSON = "select * from unnest(df._to_json($1, $2))"
 TO_JSON_TYPES = (26, 1009)
 TO_JSON_FORMATS = (0, 1)

@@ -3,18 +3,16 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
 
-from pg_durable.engine.saver import Saver
+from pg_durable.engine.chain import Chain
+from pg_durable.engine.context import Context
 from pg_durable.errors import LeaseLost, PgDurableError, ServerUnavailable, StepRefused
 from pg_durable.graph.nodes import Graph, NodeType, Row, make_node
 from pg_durable.graph.walk import Change, Failed, Leaf, Outcome, Progress, Walk
-from pg_durable.lanes.pool import LanePool, LoginRefused
-from pg_durable.settings import Settings
+from pg_durable.lanes.pool import LoginRefused
 from pg_durable.steps.sleep import seconds_of, slept
-from pg_durable.steps.sql import Record, RunAgain, failure_of, run_sql_step, statement_of
-from pg_durable.store import Checkpoint, Claimed, Saving
+from pg_durable.steps.sql import RunAgain, failure_of, statement_of
+from pg_durable.store import Claimed, Saving
 from pg_durable.wire import ConnectionLost
 
 log = logging.getLogger(__name__)
@@ -23,30 +21,19 @@ _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 10.0
 
 
-@dataclass(slots=True)
-class Context:
-    """What all runs of a worker share."""
-
-    settings: Settings
-    worker: int
-    pool: LanePool
-    saver: Saver
-    stopping: bool = False
-
-
 class Run:
     """Drives one instance until it is finished, parked, given back or lost."""
 
     def __init__(self, claimed: Claimed, context: Context) -> None:
-        self._claimed = claimed
-        self._context = context
+        self.claimed = claimed
+        self.context = context
         self._loop = asyncio.get_running_loop()
         self._variables = {
             **claimed.variables,
             "sys_instance_id": claimed.id,
             "sys_label": claimed.label or "",
         }
-        self._walk: Walk
+        self.walk: Walk
         self._ready: list[Leaf] = []  # SQL leaves to run now
         self._waits: dict[str, tuple[Leaf, float]] = {}  # by node: the leaf and when it is due
         self._entered: list[tuple[str, int, float]] = []  # waits the rows do not know yet
@@ -54,7 +41,7 @@ class Run:
         self._outcome: Outcome | None = None
         self._finished = False  # the outcome is recorded
         self._running = 0  # SQL leaves running as tasks of their own
-        self._committing = 0
+        self.committing = 0  # checkpoints under way
         self._changed = asyncio.Event()  # something above changed while the run waited
 
     async def drive(self) -> None:
@@ -63,21 +50,21 @@ class Run:
         try:
             await self._drive()
         except* LeaseLost as lost:
-            log.info("instance %s: %s", self._claimed.id, _first(lost))
+            log.info("instance %s: %s", self.claimed.id, _first(lost))
         except* (RunAgain, ConnectionLost, ServerUnavailable) as outage:
             await self._give_back(str(_first(outage)))
         except* Exception as bug:
-            log.error("instance %s cannot be driven", self._claimed.id, exc_info=bug)
+            log.error("instance %s cannot be driven", self.claimed.id, exc_info=bug)
             await self._give_back(str(_first(bug)))
 
     async def _drive(self) -> None:
-        claimed = self._claimed
+        claimed = self.claimed
         if claimed.refusal is not None:
             await self._save(then="failed", output=claimed.refusal)
             return
         try:
-            self._walk = Walk(*_load(claimed))
-            self._absorb(self._walk.begin())
+            self.walk = Walk(*_load(claimed))
+            self._absorb(self.walk.begin())
         except PgDurableError as error:
             await self._save(then="failed", output=str(error))
             return
@@ -95,7 +82,7 @@ class Run:
     async def _run_leaves(self, branches: asyncio.TaskGroup) -> bool:
         """Run leaves and wait, until all is settled (False) or only long waits remain (True)."""
         while True:
-            if self._context.stopping:
+            if self.context.stopping:
                 raise RunAgain("the worker stops")
             if len(self._ready) == 1 and not self._running and not self._waits:
                 self._absorb(await self._step(self._ready.pop()))  # the common case: no task
@@ -109,7 +96,7 @@ class Run:
 
             due = min((due for _, due in self._waits.values()), default=float("inf"))
             rest = due - self._loop.time()
-            if not self._running and rest > self._context.settings.park_after:
+            if not self._running and rest > self.context.settings.park_after:
                 return True
             if self._entered:
                 await self._save()
@@ -142,7 +129,7 @@ class Run:
                 if leaf.node.type is NodeType.SQL:
                     self._ready.append(leaf)
                 elif (rest := self._rest_of(leaf)) <= 0:
-                    pending.append(self._walk.settle(leaf, slept(leaf)))
+                    pending.append(self.walk.settle(leaf, slept(leaf)))
                 else:
                     self._waits[leaf.node.id] = (leaf, self._loop.time() + rest)
 
@@ -159,84 +146,58 @@ class Run:
         for node, (leaf, due) in list(self._waits.items()):
             if due <= now:
                 del self._waits[node]
-                self._absorb(self._walk.settle(leaf, slept(leaf)))
+                self._absorb(self.walk.settle(leaf, slept(leaf)))
 
     async def _step(self, leaf: Leaf) -> Progress:
-        """Run one SQL leaf and commit what came of it. The progress returned is recorded."""
-        settled: list[Progress] = []
-        committing = False
-
-        async def record(outcome: Outcome, marks: Mapping[str, str]) -> Checkpoint:
-            progress = self._walk.settle(leaf, outcome)
-            settled.append(progress)
-            if progress.joined:
-                # It rests on the outcomes of siblings whose commits are still under way.
-                while self._committing:
-                    await self._change(float("inf"))
-            nonlocal committing
-            committing = True
-            self._committing += 1
-            changes, self._unsaved = [*progress.changes, *self._unsaved], []
-            return Checkpoint(
-                instance=self._claimed.id,
-                worker=self._context.worker,
-                changes=changes,
-                outcome=progress.outcome,
-                marks=marks,
-            )
-
+        """Run an SQL leaf and those of its chain; what the last one led to, recorded already."""
         try:
-            statement = statement_of(leaf, self._variables)
+            statement = self.statement_of(leaf)
         except PgDurableError as error:
-            return self._walk.settle(leaf, failure_of(error))
-
-        shown = self._loop.call_later(
-            self._context.settings.show_running_after, self._show_running, leaf
-        )
+            return self.walk.settle(leaf, failure_of(error))
+        chain = Chain(self, leaf)
         try:
-            await self._run_on_a_lane(leaf, statement, record)
+            return await chain.run(statement)
         except StepRefused as error:
-            return self._walk.settle(leaf, failure_of(error))
+            return self.walk.settle(chain.leaf, failure_of(error))
         except LoginRefused as error:
-            return self._walk.settle(leaf, self._login_failure(error))
-        finally:
-            shown.cancel()
-            if committing:
-                self._committing -= 1
-                self._changed.set()
-        (progress,) = settled
+            return self.walk.settle(chain.leaf, self._login_failure(error))
+
+    def statement_of(self, leaf: Leaf) -> str:
+        """The text of a leaf's statement, with names and variables filled in."""
+        return statement_of(leaf, self._variables)
+
+    async def take_unsaved(self, progress: Progress) -> list[Change]:
+        """What a checkpoint is to record besides its own changes.
+
+        Waits for commits of siblings under way where the checkpoint rests on their outcomes:
+        it must not record what may still roll back.
+        """
+        if progress.joined or self._unsaved:
+            while self.committing:
+                await self._change(float("inf"))
+        unsaved, self._unsaved = self._unsaved, []
+        return unsaved
+
+    def landed(self, progress: Progress) -> None:
+        """A checkpoint is committed: nothing of this progress is left to record."""
         progress.changes.clear()
         self._finished = progress.outcome is not None
-        return progress
-
-    async def _run_on_a_lane(self, leaf: Leaf, statement: str, record: Record) -> None:
-        claimed, context = self._claimed, self._context
-        lane = await context.pool.acquire(claimed.role, claimed.database)
-        try:
-            await run_sql_step(lane, leaf, statement, context.worker, claimed.id, record)
-        except BaseException:
-            lane.reusable = False  # whatever it was doing is rolled back by its end
-            raise
-        finally:
-            context.pool.release(lane, claimed.role, claimed.database)
+        self.committing -= 1
+        self._changed.set()
 
     def _login_failure(self, error: LoginRefused) -> Failed:
-        database = self._claimed.database or "(the worker's)"
+        database = self.claimed.database or "(the worker's)"
         return Failed(
-            f"Failed to connect to database '{database}' as '{self._claimed.role}'. Error: {error}",
+            f"Failed to connect to database '{database}' as '{self.claimed.role}'. Error: {error}",
             {"sqlstate": ServerUnavailable.sqlstate},
         )
-
-    def _show_running(self, leaf: Leaf) -> None:
-        running = [leaf.node.id, *self._walk.ancestors(leaf.node.id)]
-        self._context.saver.save(Saving(instance=self._claimed.id, running=running))
 
     async def _save(self, *, then: str | None = None, output: str | None = None) -> None:
         running: dict[str, None] = {}
         for node in self._waits:
-            running |= dict.fromkeys(self._walk.ancestors(node))
+            running |= dict.fromkeys(self.walk.ancestors(node))
         saving = Saving(
-            instance=self._claimed.id,
+            instance=self.claimed.id,
             changes=self._unsaved,
             waits=self._entered,
             running=list(running),
@@ -244,19 +205,19 @@ class Run:
             output=output,
         )
         self._unsaved, self._entered = [], []
-        if not await self._context.saver.save(saving):
+        if not await self.context.saver.save(saving):
             raise LeaseLost("the claim on this instance is gone")
 
     async def _give_back(self, reason: str) -> None:
-        if self._context.stopping:
+        if self.context.stopping:
             delay = 0.0
         else:
-            delay = min(_FIRST_DELAY * 2**self._claimed.attempts, _LONGEST_DELAY)
-            log.info("instance %s: %s; again in %.1f s", self._claimed.id, reason, delay)
+            delay = min(_FIRST_DELAY * 2**self.claimed.attempts, _LONGEST_DELAY)
+            log.info("instance %s: %s; again in %.1f s", self.claimed.id, reason, delay)
         # Without a session of the worker's own, the next one takes the instance over.
         with contextlib.suppress(ConnectionLost):
-            await self._context.saver.save(
-                Saving(instance=self._claimed.id, then="release", delay=delay)
+            await self.context.saver.save(
+                Saving(instance=self.claimed.id, then="release", delay=delay)
             )
 
 

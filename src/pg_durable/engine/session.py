@@ -8,7 +8,8 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from pg_durable.engine.run import Context, Run
+from pg_durable.engine.context import Context
+from pg_durable.engine.run import Run
 from pg_durable.engine.saver import Saver
 from pg_durable.lanes.pool import LanePool
 from pg_durable.schema import check_version

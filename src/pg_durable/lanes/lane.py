@@ -7,10 +7,13 @@ The statement's effects and the record of them commit together or not at all. Cl
 the session back to what a new login finds, but for cached plans, so the next step of any
 instance of the role can use it. It comes before the commit, so as to cost no transaction of its
 own; what is deferred to the commit is run before it, so nothing can dirty the session after.
+
+Where the next step of the same chain is known, its flush 1 travels with flush 2: one round trip
+a step. The server skips it when anything in flush 2 fails.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from psycopg import pq
 from psycopg.pq.abc import PGresult
@@ -22,12 +25,13 @@ from pg_durable.store import (
     CHECKPOINT,
     CHECKPOINT_FORMATS,
     CHECKPOINT_TYPES,
+    DEALLOCATE,
     TO_JSON,
     TO_JSON_FORMATS,
     TO_JSON_TYPES,
     Checkpoint,
 )
-from pg_durable.wire import ConnectionLost, Wire
+from pg_durable.wire import ConnectionLost, Results, Wire
 from pg_durable.wire.arrays import text_array
 
 _JSON_OID = 114
@@ -40,28 +44,30 @@ _ROLLBACK = b"pg_durable_rollback"
 _CHECKPOINT = b"pg_durable_checkpoint"
 # The deferred triggers and constraints of the user's statement.
 _DEFERRED = b"pg_durable_deferred"
-# Together what DISCARD ALL does, less the plans: those make the next step fast. The first also
-# makes sure that the checkpoint is called by the role that logged in.
+# After those, what DISCARD ALL does, less the plans: those make the next step fast. The first of
+# these also makes sure that the checkpoint is called by the role that logged in.
 _CLEANING = {
+    _DEFERRED: "set constraints all immediate",
     b"pg_durable_clean_0": "reset session authorization",
     b"pg_durable_clean_1": "reset all",
     b"pg_durable_clean_2": "unlisten *",
     b"pg_durable_clean_3": "close all",
     b"pg_durable_clean_4": "discard temp",
     b"pg_durable_clean_5": "discard sequences",
-    # The user's own prepared statements are counted; a session that has any is not used again.
-    b"pg_durable_clean_6": "select pg_catalog.pg_advisory_unlock_all(),"
-    " (select pg_catalog.count(*) from pg_catalog.pg_prepared_statements where from_sql)",
+    b"pg_durable_clean_6": "select pg_catalog.pg_advisory_unlock_all()",
+    b"pg_durable_clean_7": DEALLOCATE,
 }
 _STATEMENTS = {
     _BEGIN: "begin",
     _BEGIN_READ_WRITE: "begin read write",
     _COMMIT: "commit",
     _ROLLBACK: "rollback",
-    _DEFERRED: "set constraints all immediate",
     _CHECKPOINT: CHECKPOINT,
     **_CLEANING,
 }
+
+# A statement under way, with its BEGIN.
+Started = Awaitable[Results]
 
 _OK = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY})
 
@@ -113,16 +119,21 @@ class Lane:
         """Close the session; the server rolls back what it was doing."""
         self._wire.close()
 
-    async def execute(self, statement: str) -> str:
-        """Begin a transaction and run the statement in it; returns its result as JSON text.
+    def begin(self, statement: str) -> Started:
+        """Begin a transaction and start the statement in it; `result` awaits its end."""
+        self._queue(_BEGIN)
+        self._wire.execute(statement)
+        return self._wire.sync()
+
+    async def result(self, started: Started) -> str:
+        """The result of a started statement as JSON text; its transaction is still open.
 
         Raises:
             Rejected: the statement failed; the transaction is to be rolled back.
+            LimitExceeded: the result is too large; likewise.
             ConnectionLost, StepRefused: the session is gone.
         """
-        self._queue(_BEGIN)
-        self._wire.execute(statement)
-        begin, result = await self._wire.sync()
+        begin, result = await started
         if begin.status not in _OK:
             raise ConnectionLost(_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
         return await self._result_of(result)
@@ -147,36 +158,46 @@ class Lane:
         self._queue(_ROLLBACK)
         await self._wire.sync()
 
-    async def commit(self, checkpoint: Checkpoint) -> None:
-        """Record the step in its statement's transaction, and commit both.
+    async def commit(self, checkpoint: Checkpoint, following: str | None = None) -> Started | None:
+        """Record the step in its statement's transaction, and commit both. Starts the
+        `following` statement in a new transaction with it, if there is one.
 
         Raises:
             LeaseLost: the node is not this worker's any more; nothing was committed.
             Rejected: a deferred constraint failed, or the checkpoint did for a reason of
-                the session's; nothing was committed.
+                the session's; nothing was committed, nothing was started.
             ConnectionLost: unknown whether it was committed; the rows tell.
         """
-        await self._finish([], checkpoint)
+        return await self._finish([], checkpoint, following)
 
     async def commit_apart(self, checkpoint: Checkpoint) -> None:
         """Record a step whose statement committed itself, or failed, or never ran."""
-        await self._finish([_ROLLBACK, _BEGIN_READ_WRITE], checkpoint)
+        await self._finish([_ROLLBACK, _BEGIN_READ_WRITE], checkpoint, None)
 
-    async def _finish(self, before: Sequence[bytes], checkpoint: Checkpoint) -> None:
-        cleaning = [*before, _DEFERRED, *_CLEANING]
+    async def _finish(
+        self, before: Sequence[bytes], checkpoint: Checkpoint, following: str | None
+    ) -> Started | None:
+        cleaning = [*before, *_CLEANING]
         for name in cleaning:
             self._queue(name)
         self._queue(_CHECKPOINT, checkpoint.params(), CHECKPOINT_TYPES, CHECKPOINT_FORMATS)
         self._queue(_COMMIT)
-        results = await self._wire.sync()
+        started = None
+        if following is None:
+            results = await self._wire.sync()
+        else:
+            recorded = self._wire.part()
+            started = self.begin(following)
+            results = await recorded
 
         for name, result in zip((*cleaning, _CHECKPOINT, _COMMIT), results, strict=True):
             if result.status not in _OK:
                 self.reusable = False
+                if started is not None:
+                    await started  # called off; to be read before anything else is sent
                 raise rejection(result, of_the_user=name in (_DEFERRED, _COMMIT))
         assert results[-1].command_status == b"COMMIT", results[-1].command_status
-        if results[len(cleaning) - 1].get_value(0, 1) != b"0":
-            self.reusable = False
+        return started
 
     def _queue(
         self,

@@ -1,10 +1,11 @@
 """SQL steps: fill in the names, run the statement, record it with its effects."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 from pg_durable.errors import LimitExceeded, PgDurableError, ReferenceFailed, StepRefused
 from pg_durable.graph.substitution import fill_sql, fill_variables
-from pg_durable.graph.walk import Change, Done, Failed, Leaf, Outcome
+from pg_durable.graph.walk import Done, Failed, Leaf, Outcome
 from pg_durable.lanes.lane import Lane, Rejected
 from pg_durable.store import Checkpoint
 
@@ -20,8 +21,21 @@ _NOT_PREPARED = "26000"
 
 AT_LEAST_ONCE = {"delivery": "at least once"}
 
-# Turns an outcome into what is to be recorded with it, at the moment when it is to be.
-Record = Callable[[Outcome, Mapping[str, str]], Awaitable[Checkpoint]]
+
+class Recorder(Protocol):
+    """What a chain of steps tells of itself, and asks, while it runs."""
+
+    async def settle(
+        self, outcome: Outcome, marks: Mapping[str, str], *, may_follow: bool = False
+    ) -> tuple[Checkpoint, str | None]:
+        """What to record with the outcome, at the moment when it is to be; and the statement
+        to start with it, if one may follow."""
+
+    def landed(self) -> None:
+        """The checkpoint is committed."""
+
+    def alone(self, outcome: Outcome, marks: Mapping[str, str]) -> Checkpoint:
+        """What to record of the step alone; what follows is found when the rows are walked."""
 
 
 class RunAgain(Exception):
@@ -53,12 +67,10 @@ def failure_of(error: PgDurableError) -> Failed:
     return Failed(str(error), {"sqlstate": error.sqlstate})
 
 
-async def run_sql_step(
-    lane: Lane, leaf: Leaf, statement: str, worker: int, instance: str, record: Record
-) -> None:
-    """Run one SQL step and its checkpoint in a single transaction.
+async def run_sql_steps(lane: Lane, statement: str, recorder: Recorder) -> None:
+    """Run an SQL step, and those that may follow it, each with its checkpoint in one transaction.
 
-    The step's effects and the record of them commit together or not at all, so a step takes
+    A step's effects and the record of them commit together or not at all, so a step takes
     effect exactly once whatever dies in between (ARCHITECTURE.md, invariant 2).
 
     Raises:
@@ -66,42 +78,59 @@ async def run_sql_step(
         RunAgain: recorded, or not committed, in a way that the rows must tell.
         ConnectionLost: the session is gone; the rows tell whether the step was committed.
     """
+    started = lane.begin(statement)
+    while True:
+        try:
+            result = await lane.result(started)
+        except Rejected as error:
+            if error.sqlstate in _NOT_IN_A_TRANSACTION:
+                outcome = await _run_alone(lane, statement)
+                await _record_apart(lane, recorder, outcome, AT_LEAST_ONCE)
+            else:
+                await _record_apart(lane, recorder, error.failure, {})
+            return
+        except LimitExceeded as error:
+            await _record_apart(lane, recorder, failure_of(error), {})
+            return
 
-    async def leaf_alone(outcome: Outcome, marks: Mapping[str, str]) -> Checkpoint:
-        # What follows from it is found when the rows are walked again.
-        change = Change(leaf.node.id, leaf.generation, outcome)
-        return Checkpoint(
-            instance=instance, worker=worker, changes=[change], outcome=None, marks=marks
-        )
+        checkpoint, following = await recorder.settle(Done(result), {}, may_follow=True)
+        try:
+            begun = await lane.commit(checkpoint, following)
+        except Rejected as error:
+            await _record_otherwise(lane, statement, recorder, error)
+            raise RunAgain(str(error)) from error
+        recorder.landed()
+        if following is None or begun is None:
+            return
+        statement, started = following, begun
 
-    try:
-        result = await lane.execute(statement)
-    except Rejected as error:
-        if error.sqlstate in _NOT_IN_A_TRANSACTION:
-            outcome = await _run_alone(lane, statement)
-            await lane.commit_apart(await record(outcome, AT_LEAST_ONCE))
-        else:
-            await lane.commit_apart(await record(error.failure, {}))
-        return
-    except LimitExceeded as error:
-        await lane.commit_apart(await record(failure_of(error), {}))
-        return
 
-    checkpoint = await record(Done(result), {})
-    try:
-        await lane.commit(checkpoint)
-    except Rejected as error:
-        if error.sqlstate == _NOT_PREPARED and lane.prepared:
-            lane.forget_prepared()
-            await lane.rollback()
-            await run_sql_step(lane, leaf, statement, worker, instance, leaf_alone)
-        elif error.of_the_user:
-            # A deferred constraint or trigger: the statement failed after all.
-            await lane.commit_apart(await leaf_alone(error.failure, {}))
-        elif error.sqlstate == _READ_ONLY:
-            outcome = await _run_alone(lane, statement)
-            await lane.commit_apart(await leaf_alone(outcome, AT_LEAST_ONCE))
-        raise RunAgain(str(error)) from error
+async def _record_apart(
+    lane: Lane, recorder: Recorder, outcome: Outcome, marks: Mapping[str, str]
+) -> None:
+    checkpoint, _ = await recorder.settle(outcome, marks)
+    await lane.commit_apart(checkpoint)
+    recorder.landed()
+
+
+async def _record_otherwise(
+    lane: Lane, statement: str, recorder: Recorder, error: Rejected
+) -> None:
+    """The commit was rejected: record the step in the way that the reason calls for."""
+    if error.sqlstate == _NOT_PREPARED and lane.prepared:
+        lane.forget_prepared()
+        await lane.rollback()
+        try:
+            again = Done(await lane.result(lane.begin(statement)))
+            await lane.commit(recorder.alone(again, {}))
+        except Rejected as failed:
+            await lane.commit_apart(recorder.alone(failed.failure, {}))
+    elif error.of_the_user:
+        # A deferred constraint or trigger: the statement failed after all.
+        await lane.commit_apart(recorder.alone(error.failure, {}))
+    elif error.sqlstate == _READ_ONLY:
+        outcome = await _run_alone(lane, statement)
+        await lane.commit_apart(recorder.alone(outcome, AT_LEAST_ONCE))
 
 
 async def _run_alone(lane: Lane, statement: str) -> Outcome:

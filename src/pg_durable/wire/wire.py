@@ -1,8 +1,9 @@
 """One connection in libpq's pipeline mode, driven from the event loop.
 
 Statements are queued and sent with one `sync()`; its future resolves with their results, in
-one network round trip. Several syncs may be under way: answers come in order. This is the
-low-level half of psycopg 3, several times cheaper per statement than its cursors.
+one network round trip. `part()` before it asks for the results so far as soon as they are there.
+Several syncs may be under way: answers come in order. This is the low-level half of psycopg 3,
+several times cheaper per statement than its cursors.
 """
 
 import asyncio
@@ -36,7 +37,9 @@ class Wire:
         self.on_notify: Callable[[bytes], None] | None = None
         self.on_lost: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[asyncio.Future[Results]] = deque()
+        # Who waits for how many results; None: for all up to the next sync.
+        self._waiting: deque[tuple[asyncio.Future[Results], int | None]] = deque()
+        self._queued = 0
         self._results: Results = []
         self._writing = False
         self._socket = self.pg.socket
@@ -59,12 +62,14 @@ class Wire:
     def prepare(self, name: bytes, statement: str, types: Sequence[int] = ()) -> None:
         """Queue the preparation of a statement."""
         self.pg.send_prepare(name, statement.encode(), types)
+        self._queued += 1
 
     def execute_prepared(
         self, name: bytes, params: Sequence[bytes | None] = (), formats: Sequence[int] | None = None
     ) -> None:
         """Queue a prepared statement. Results come in text format."""
         self.pg.send_query_prepared(name, params, formats)
+        self._queued += 1
 
     def execute(
         self,
@@ -75,9 +80,22 @@ class Wire:
     ) -> None:
         """Queue a statement. Results come in text format."""
         self.pg.send_query_params(statement.encode(), params, types, formats)
+        self._queued += 1
+
+    def part(self) -> "asyncio.Future[Results]":
+        """Let the server answer what is queued so far without waiting for the rest, which a
+        failure here still calls off. To be followed by `sync()`."""
+        future: asyncio.Future[Results] = self._loop.create_future()
+        if self.lost is not None:
+            future.set_exception(self.lost)
+            return future
+        self.pg.send_flush_request()
+        self._waiting.append((future, self._queued))
+        self._queued = 0
+        return future
 
     def sync(self) -> "asyncio.Future[Results]":
-        """Send all that is queued; the future gives one result a statement.
+        """Send all that is queued; the future gives one result a statement (since `part()`).
 
         The future raises ConnectionLost, or StepRefused when a statement began a COPY with the
         client; the session is closed in both cases.
@@ -86,7 +104,8 @@ class Wire:
         if self.lost is not None:
             future.set_exception(self.lost)
             return future
-        self._waiting.append(future)
+        self._waiting.append((future, None))
+        self._queued = 0
         try:
             self.pg.pipeline_sync()
             self._flush()
@@ -121,10 +140,7 @@ class Wire:
                 if result is None:
                     continue
                 if result.status == pq.ExecStatus.PIPELINE_SYNC:
-                    done, self._results = self._results, []
-                    future = self._waiting.popleft()
-                    if not future.done():
-                        future.set_result(done)
+                    self._answer()
                 elif result.status in _COPYING:
                     self._lose(StepRefused("COPY from or to the client cannot be a step."))
                     return
@@ -133,10 +149,18 @@ class Wire:
                     return
                 else:
                     self._results.append(result)
+                    if len(self._results) == self._waiting[0][1]:
+                        self._answer()
             while self.on_notify is not None and (notify := pg.notifies()) is not None:
                 self.on_notify(notify.extra)
         except psycopg.Error as error:
             self._lose(ConnectionLost(_in_one_line(error)))
+
+    def _answer(self) -> None:
+        done, self._results = self._results, []
+        future, _ = self._waiting.popleft()
+        if not future.done():
+            future.set_result(done)
 
     def _lose(self, why: Exception) -> None:
         if self.lost is not None:
@@ -146,9 +170,10 @@ class Wire:
         if self._writing:
             self._loop.remove_writer(self._socket)
         self.pg.finish()
-        for future in self._waiting:
+        for future, _ in self._waiting:
             if not future.done():
                 future.set_exception(why)
+                future.exception()  # with two for one caller, the second may go unread
         self._waiting.clear()
         if self.on_lost is not None:
             self.on_lost()

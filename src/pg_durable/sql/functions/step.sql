@@ -21,3 +21,17 @@ exception when others then
   return (select array_agg(to_json(u.v)::text order by u.n)
           from unnest(p_values) with ordinality u (v, n));
 end $$;
+
+-- Drop what the user prepared, sparing what the worker did. With the session's other locks
+-- and settings this is what DISCARD ALL does, less the plans.
+create or replace function df._deallocate() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_name text;
+begin
+  for v_name in select s.name from pg_prepared_statements s where s.from_sql loop
+    execute format('deallocate %I', v_name);
+  end loop;
+end $$;

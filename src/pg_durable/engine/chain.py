@@ -1,0 +1,110 @@
+"""SQL steps one after another on one lane: each checkpoint takes the next statement along."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pg_durable.errors import PgDurableError
+from pg_durable.graph.nodes import NodeType
+from pg_durable.graph.walk import Change, Leaf, Outcome, Progress
+from pg_durable.steps.sql import run_sql_steps
+from pg_durable.store import Checkpoint, Saving
+
+if TYPE_CHECKING:
+    from pg_durable.engine.run import Run
+
+
+class Chain:
+    """Runs a leaf, and while nothing else comes of it than one SQL leaf, that one after it.
+
+    For no longer than a time slice: then the lane goes to whoever waits for one.
+    """
+
+    def __init__(self, run: "Run", leaf: Leaf) -> None:
+        self.leaf = leaf
+        self._run = run
+        self._loop = asyncio.get_running_loop()
+        self._progress = Progress()
+        self._following: Leaf | None = None
+        self._until = 0.0
+        self._shown: asyncio.TimerHandle | None = None
+
+    async def run(self, statement: str) -> Progress:
+        """Run to the end of the chain; what the last step led to, recorded already."""
+        claimed, context = self._run.claimed, self._run.context
+        lane = await context.pool.acquire(claimed.role, claimed.database)
+        self._until = self._loop.time() + context.settings.time_slice
+        self._show_when_slow()
+        try:
+            await run_sql_steps(lane, statement, self)
+        except BaseException:
+            lane.reusable = False  # whatever it was doing is rolled back by its end
+            raise
+        finally:
+            if self._shown is not None:
+                self._shown.cancel()
+            context.pool.release(lane, claimed.role, claimed.database)
+        return self._progress
+
+    async def settle(
+        self, outcome: Outcome, marks: Mapping[str, str], *, may_follow: bool = False
+    ) -> tuple[Checkpoint, str | None]:
+        """See `Recorder`."""
+        run = self._run
+        progress = self._progress = run.walk.settle(self.leaf, outcome)
+        unsaved = await run.take_unsaved(progress)
+        run.committing += 1
+        checkpoint = Checkpoint(
+            instance=run.claimed.id,
+            worker=run.context.worker,
+            changes=[*progress.changes, *unsaved] if unsaved else progress.changes[:],
+            outcome=progress.outcome,
+            marks=marks,
+        )
+        return checkpoint, self._next_statement(progress) if may_follow else None
+
+    def landed(self) -> None:
+        """See `Recorder`."""
+        self._run.landed(self._progress)
+        if self._following is not None:
+            self._progress.leaves.clear()
+            self.leaf, self._following = self._following, None
+            self._show_when_slow()
+
+    def alone(self, outcome: Outcome, marks: Mapping[str, str]) -> Checkpoint:
+        """See `Recorder`."""
+        change = Change(self.leaf.node.id, self.leaf.generation, outcome)
+        return Checkpoint(
+            instance=self._run.claimed.id,
+            worker=self._run.context.worker,
+            changes=[change],
+            outcome=None,
+            marks=marks,
+        )
+
+    def _next_statement(self, progress: Progress) -> str | None:
+        if (
+            len(progress.leaves) != 1
+            or progress.leaves[0].node.type is not NodeType.SQL
+            or self._run.context.stopping
+            or self._loop.time() > self._until
+        ):
+            return None
+        try:
+            statement = self._run.statement_of(progress.leaves[0])
+        except PgDurableError:
+            return None  # the run will meet the error again, and record it
+        self._following = progress.leaves[0]
+        return statement
+
+    def _show_when_slow(self) -> None:
+        if self._shown is not None:
+            self._shown.cancel()
+        self._shown = self._loop.call_later(
+            self._run.context.settings.show_running_after, self._show_running
+        )
+
+    def _show_running(self) -> None:
+        run = self._run
+        running = [self.leaf.node.id, *run.walk.ancestors(self.leaf.node.id)]
+        run.context.saver.save(Saving(instance=run.claimed.id, running=running))

@@ -1,0 +1,18 @@
+"""What all runs of a worker share."""
+
+from dataclasses import dataclass
+
+from pg_durable.engine.saver import Saver
+from pg_durable.lanes.pool import LanePool
+from pg_durable.settings import Settings
+
+
+@dataclass(slots=True)
+class Context:
+    """A session's settings, number, sessions of roles and saver, and whether it is ending."""
+
+    settings: Settings
+    worker: int
+    pool: LanePool
+    saver: Saver
+    stopping: bool = False
