@@ -55,7 +55,8 @@ async def test_two_workers_killed_in_turn_lose_and_double_nothing(db: Database) 
     await db.wait_all()
 
     await assert_each_step_exactly_once(db, 200)
-    assert [await worker.stop() for worker in workers] == [0, 0]
+    for worker in workers:
+        await worker.stop()
 
 
 async def test_a_killed_workers_instances_are_taken_over_within_two_seconds(db: Database) -> None:

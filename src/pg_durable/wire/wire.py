@@ -61,15 +61,13 @@ class Wire:
 
     def prepare(self, name: bytes, statement: str, types: Sequence[int] = ()) -> None:
         """Queue the preparation of a statement."""
-        self.pg.send_prepare(name, statement.encode(), types)
-        self._queued += 1
+        self._send(self.pg.send_prepare, name, statement.encode(), types)
 
     def execute_prepared(
         self, name: bytes, params: Sequence[bytes | None] = (), formats: Sequence[int] | None = None
     ) -> None:
         """Queue a prepared statement. Results come in text format."""
-        self.pg.send_query_prepared(name, params, formats)
-        self._queued += 1
+        self._send(self.pg.send_query_prepared, name, params, formats)
 
     def execute(
         self,
@@ -79,18 +77,14 @@ class Wire:
         formats: Sequence[int] | None = None,
     ) -> None:
         """Queue a statement. Results come in text format."""
-        self.pg.send_query_params(statement.encode(), params, types, formats)
-        self._queued += 1
+        self._send(self.pg.send_query_params, statement.encode(), params, types, formats)
 
     def part(self) -> "asyncio.Future[Results]":
         """Let the server answer what is queued so far without waiting for the rest, which a
         failure here still calls off. To be followed by `sync()`."""
         future: asyncio.Future[Results] = self._loop.create_future()
-        if self.lost is not None:
-            future.set_exception(self.lost)
-            return future
-        self.pg.send_flush_request()
         self._waiting.append((future, self._queued))
+        self._send(self.pg.send_flush_request)
         self._queued = 0
         return future
 
@@ -101,21 +95,26 @@ class Wire:
         client; the session is closed in both cases.
         """
         future: asyncio.Future[Results] = self._loop.create_future()
-        if self.lost is not None:
-            future.set_exception(self.lost)
-            return future
         self._waiting.append((future, None))
+        self._send(self.pg.pipeline_sync)
+        self._send(self._flush)
         self._queued = 0
-        try:
-            self.pg.pipeline_sync()
-            self._flush()
-        except psycopg.Error as error:
-            self._lose(ConnectionLost(_in_one_line(error)))
         return future
 
     def close(self) -> None:
         """Close the session at once; the server rolls back what it was doing."""
         self._lose(ConnectionLost("the session was closed"))
+
+    def _send(self, send: Callable[..., None], *arguments: object) -> None:
+        # A lost connection is told by the futures, not by whoever happens to send.
+        if self.lost is None:
+            try:
+                send(*arguments)
+                self._queued += 1
+            except psycopg.Error as error:
+                self._lose(ConnectionLost(_in_one_line(error)))
+        if self.lost is not None:
+            self._fail_waiting(self.lost)
 
     def _flush(self) -> None:
         unsent = self.pg.flush() == 1
@@ -170,13 +169,16 @@ class Wire:
         if self._writing:
             self._loop.remove_writer(self._socket)
         self.pg.finish()
+        self._fail_waiting(why)
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def _fail_waiting(self, why: Exception) -> None:
         for future, _ in self._waiting:
             if not future.done():
                 future.set_exception(why)
                 future.exception()  # with two for one caller, the second may go unread
         self._waiting.clear()
-        if self.on_lost is not None:
-            self.on_lost()
 
 
 def _in_one_line(error: Exception) -> str:
