@@ -28,12 +28,10 @@ def main() -> None:
     """Measure and print; `--json` for other programs."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead")
-    parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the work: for a smoke test"
-    )
+    parser.add_argument("--scale", type=float, default=1.0, help="0.1 does a tenth of the work")
     parser.add_argument("--sessions", type=int, default=None, help="max_user_connections")
     arguments = parser.parse_args()
-    scale = 0.1 if arguments.quick else 1.0
+    scale = arguments.scale
 
     with (
         tempfile.TemporaryDirectory(prefix="pg_durable_bench_") as folder,
