@@ -13,6 +13,7 @@ from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.arrays import int_array, text_array
 
 CHANNEL = "pg_durable"
+CANCELLED = b"cancel "  # what a notification begins with that names a cancelled instance
 
 # Text, int8, text[] and int4[]: the parameters of df._checkpoint.
 CHECKPOINT = "select df._checkpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)"
@@ -166,6 +167,13 @@ class Store:
             limit,
         )
         return [_claimed(row) for row in rows]
+
+    async def lost(self, worker: int, instances: Sequence[str]) -> list[str]:
+        """Which of the instances this worker does not hold any more."""
+        rows = await self._rows(
+            "select * from df._lost($1, $2)", worker, orjson.dumps(list(instances))
+        )
+        return [row[0] for row in rows if row[0]]
 
     async def save(self, worker: int, savings: Sequence[Saving]) -> set[str]:
         """Record progress of many instances in one commit; returns those no longer ours."""

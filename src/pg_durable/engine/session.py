@@ -14,7 +14,7 @@ from pg_durable.engine.saver import Saver
 from pg_durable.lanes.pool import LanePool
 from pg_durable.schema import check_version
 from pg_durable.settings import Settings
-from pg_durable.store import Store
+from pg_durable.store import CANCELLED, Claimed, Store
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.dsn import worker_dsn
 
@@ -37,12 +37,12 @@ class Session:
         self._context = Context(
             settings=settings, worker=worker, pool=self._pool, saver=Saver(self._store, worker)
         )
-        self._runs: set[asyncio.Task[None]] = set()
+        self._runs: dict[str, asyncio.Task[None]] = {}  # by instance
         self._capacity = settings.max_user_connections * settings.claim_ahead
         self._stop = asyncio.Event()
         self._attention = asyncio.Event()  # something may be due, or there is room again
         self._shown_idle = False
-        control.on_notify = lambda _: self._attention.set()
+        control.on_notify = self._notified
         control.on_lost = engine.on_lost = self._attention.set
 
     @classmethod
@@ -112,7 +112,7 @@ class Session:
                 continue
             claimed = await self._store.claim(self._context.worker, room)
             for instance in claimed:
-                self._drive(Run(instance, self._context))
+                self._drive(instance)
             if claimed:
                 if pause and self._shown_idle:
                     # Two claims in quick succession: the next one comes without being told.
@@ -147,24 +147,37 @@ class Session:
             async with asyncio.timeout(timeout):
                 await self._attention.wait()
 
-    def _drive(self, run: Run) -> None:
-        task = asyncio.create_task(run.drive())
-        self._runs.add(task)
-        task.add_done_callback(self._run_ended)
+    def _drive(self, instance: Claimed) -> None:
+        task = asyncio.create_task(Run(instance, self._context).drive())
+        self._runs[instance.id] = task
+        task.add_done_callback(lambda task: self._run_ended(instance.id, task))
 
-    def _run_ended(self, task: asyncio.Task[None]) -> None:
-        self._runs.discard(task)
+    def _run_ended(self, instance: str, task: asyncio.Task[None]) -> None:
+        if self._runs.get(instance) is task:
+            del self._runs[instance]
         if len(self._runs) == self._capacity // 2:
             self._attention.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a run ended with an error", exc_info=error)
 
+    def _notified(self, payload: bytes) -> None:
+        if payload.startswith(CANCELLED):
+            self._drop(payload.removeprefix(CANCELLED).decode("utf-8", "replace"))
+        else:
+            self._attention.set()
+
+    def _drop(self, instance: str) -> None:
+        """Stop a run, and its statement in the server; the instance is not ours any more."""
+        if (task := self._runs.get(instance)) is not None:
+            log.info("instance %s: cancelled or taken over", instance)
+            task.cancel()
+
     async def _let_runs_end(self) -> None:
         if self._runs:
-            await asyncio.wait(self._runs, timeout=self._settings.grace)
+            await asyncio.wait(self._runs.values(), timeout=self._settings.grace)
 
     async def _cancel_runs(self) -> None:
-        runs = list(self._runs)
+        runs = list(self._runs.values())
         for task in runs:
             task.cancel()
         await asyncio.gather(*runs, return_exceptions=True)
@@ -182,6 +195,11 @@ class Session:
             if freed:
                 log.info("took over %d instances of workers that are gone", freed)
                 self._attention.set()
+            if runs := dict(self._runs):
+                for instance in await self._store.lost(self._context.worker, list(runs)):
+                    # Claimed anew meanwhile, it has another run, which is not lost.
+                    if self._runs.get(instance) is runs[instance]:
+                        self._drop(instance)
             await asyncio.sleep(self._settings.take_over_interval)
 
     def _fail_if_lost(self) -> None:

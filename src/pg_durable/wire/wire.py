@@ -7,12 +7,13 @@ several times cheaper per statement than its cursors.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 
 import psycopg
 from psycopg import pq
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGcancel, PGresult
 
 from pg_durable.errors import ServerUnavailable, StepRefused
 
@@ -102,7 +103,11 @@ class Wire:
         return future
 
     def close(self) -> None:
-        """Close the session at once; the server rolls back what it was doing."""
+        """Close the session at once; the server stops and rolls back what it was doing."""
+        if self.lost is None and self._waiting:
+            # A server that computes does not look at its socket; a cancel request reaches it.
+            cancel = self.pg.get_cancel()
+            self._loop.run_in_executor(None, _cancel_quietly, cancel)
         self._lose(ConnectionLost("the session was closed"))
 
     def _send(self, send: Callable[..., None], *arguments: object) -> None:
@@ -179,6 +184,11 @@ class Wire:
                 future.set_exception(why)
                 future.exception()  # with two for one caller, the second may go unread
         self._waiting.clear()
+
+
+def _cancel_quietly(cancel: PGcancel) -> None:
+    with contextlib.suppress(psycopg.Error):
+        cancel.cancel()
 
 
 def _in_one_line(error: Exception) -> str:

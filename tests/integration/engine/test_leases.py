@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from pg_durable.engine.worker import Worker
 from pg_durable.schema import install
 from support.database import Database
@@ -37,22 +39,37 @@ async def test_a_step_whose_node_was_finished_by_another_rolls_back(
     await other.close()
 
 
-async def test_a_cancelled_instances_step_does_not_commit(db: Database, worker: Worker) -> None:
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_cancelled_instances_statement_is_stopped_and_rolled_back(
+    database: str, db: Database, told: bool
+) -> None:
     await db.rows("create table t (i int)")
-    instance = await db.start("'insert into t select 1 from pg_sleep(1)'")
+    async with worker_here(database, take_over_interval=0.2):
+        instance = await db.start("'insert into t select 1 from pg_sleep(60)'")
 
-    async def under_way() -> object:
-        return await db.scalar(
-            "select count(*) from pg_stat_activity"
-            " where query like 'insert into t%%' and state = 'active'"
-        )
+        async def active() -> object:
+            return await db.scalar(
+                "select count(*) from pg_stat_activity"
+                " where query like 'insert into t%%' and state = 'active'"
+            )
 
-    await until(under_way)
-    text = await db.scalar("select df.cancel(%s, 'changed my mind')", instance)
+        await until(active)
+        if not told:  # as if the notification were lost
+            await db.rows("update df.nodes set stopped = true where instance_id = %s", instance)
+            await db.rows(
+                "update df.instances set status = 'cancelled', worker = null,"
+                " output = 'canceled: changed my mind' where id = %s",
+                instance,
+            )
+        else:
+            text = await db.scalar("select df.cancel(%s, 'changed my mind')", instance)
+            assert text == f"Instance {instance} cancelled: changed my mind"
 
-    assert text == f"Instance {instance} cancelled: changed my mind"
+        async def stopped() -> bool:
+            return not await active()
+
+        await until(stopped, within=5)
     assert await db.status(instance) == "cancelled"
-    await asyncio.sleep(1.5)  # long enough for the statement to end
     assert await db.scalar("select count(*) from t") == 0
     assert await db.output(instance) == "canceled: changed my mind"
 

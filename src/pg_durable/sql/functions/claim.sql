@@ -137,7 +137,17 @@ as $$
   left join pg_roles r on r.oid = c.submitted_by
 $$;
 
+-- Which of the instances p_worker does not hold any more: cancelled, or taken over.
+create or replace function df._lost(p_worker bigint, p_instances json) returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select n.id
+  from json_array_elements_text(p_instances) as n (id)
+  where not exists (select from df.instances i where i.id = n.id and i.worker = p_worker)
+$$;
+
 revoke execute on function
   df._register(text), df._unregister(bigint), df._heartbeat(bigint),
-  df._take_over(bigint, interval), df._claim(bigint, int)
+  df._take_over(bigint, interval), df._claim(bigint, int), df._lost(bigint, json)
 from public;
