@@ -8,7 +8,7 @@ import orjson
 from psycopg import pq
 
 from pg_durable.errors import PgDurableError
-from pg_durable.graph.walk import Change, Done, Failed, Outcome
+from pg_durable.graph.outcomes import Change, Done, Failed, Outcome, Stopped
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.arrays import int_array, text_array
 
@@ -115,8 +115,8 @@ class Checkpoint:
         ]
 
 
-def _details(outcome: Outcome, marks: Mapping[str, str] | None) -> str | None:
-    if isinstance(outcome, Done) and not marks:
+def _details(outcome: Outcome | Stopped, marks: Mapping[str, str] | None) -> str | None:
+    if not isinstance(outcome, Failed) and not marks:
         return None
     details = {**((isinstance(outcome, Failed) and outcome.details) or {}), **(marks or {})}
     return orjson.dumps(details).decode() if details else None

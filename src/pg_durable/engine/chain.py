@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from pg_durable.errors import PgDurableError
 from pg_durable.graph.nodes import NodeType
-from pg_durable.graph.walk import Change, Leaf, Outcome, Progress
+from pg_durable.graph.outcomes import Change, Leaf, Outcome, Progress
 from pg_durable.steps.sql import run_sql_steps
 from pg_durable.store import Checkpoint, Saving
 
 if TYPE_CHECKING:
     from pg_durable.engine.run import Run
+
+
+class Outraced(Exception):
+    """The other branch of a race has finished first; what this one did is rolled back."""
 
 
 class Chain:
@@ -28,9 +32,14 @@ class Chain:
         self._following: Leaf | None = None
         self._until = 0.0
         self._shown: asyncio.TimerHandle | None = None
+        self.task = asyncio.current_task()
 
     async def run(self, statement: str) -> Progress:
-        """Run to the end of the chain; what the last step led to, recorded already."""
+        """Run to the end of the chain; what the last step led to, recorded already.
+
+        Raises:
+            Outraced: the chain lost a race.
+        """
         claimed, context = self._run.claimed, self._run.context
         lane = await context.pool.acquire(claimed.role, claimed.database)
         self._until = self._loop.time() + context.settings.time_slice
@@ -51,6 +60,8 @@ class Chain:
     ) -> tuple[Checkpoint, str | None]:
         """See `Recorder`."""
         run = self._run
+        if run.walk.lost(self.leaf):
+            raise Outraced(f"node {self.leaf.node.id} lost a race")
         progress = self._progress = run.walk.settle(self.leaf, outcome)
         unsaved = await run.take_unsaved(progress)
         run.committing += 1

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import logging
 
-from pg_durable.engine.chain import Chain
+from pg_durable.engine.chain import Chain, Outraced
 from pg_durable.engine.context import Context
 from pg_durable.errors import LeaseLost, PgDurableError, ServerUnavailable, StepRefused
 from pg_durable.graph.nodes import Graph, NodeType, Row, make_node
-from pg_durable.graph.walk import Change, Failed, Leaf, Outcome, Progress, Walk
+from pg_durable.graph.outcomes import Change, Failed, Leaf, Outcome, Progress
+from pg_durable.graph.walk import Walk
 from pg_durable.lanes.pool import LoginRefused
 from pg_durable.steps.sleep import seconds_of, slept
 from pg_durable.steps.sql import RunAgain, failure_of, statement_of
@@ -41,6 +42,7 @@ class Run:
         self._outcome: Outcome | None = None
         self._finished = False  # the outcome is recorded
         self._running = 0  # SQL leaves running as tasks of their own
+        self._chains: set[Chain] = set()
         self.committing = 0  # checkpoints under way
         self._changed = asyncio.Event()  # something above changed while the run waited
 
@@ -104,10 +106,13 @@ class Run:
             self._end_waits()
 
     async def _branch(self, leaf: Leaf) -> None:
-        progress = await self._step(leaf)
-        self._running -= 1
-        self._absorb(progress)
-        self._changed.set()
+        try:
+            self._absorb(await self._step(leaf))
+        except Outraced as lost:
+            log.debug("instance %s: %s", self.claimed.id, lost)
+        finally:
+            self._running -= 1
+            self._changed.set()
 
     async def _change(self, timeout: float) -> None:
         try:
@@ -123,6 +128,7 @@ class Run:
         while pending:
             progress = pending.pop()
             self._unsaved.extend(progress.changes)
+            self._stop(progress.losers)
             if progress.outcome is not None:
                 self._outcome = progress.outcome
             for leaf in progress.leaves:
@@ -132,6 +138,18 @@ class Run:
                     pending.append(self.walk.settle(leaf, slept(leaf)))
                 else:
                     self._waits[leaf.node.id] = (leaf, self._loop.time() + rest)
+
+    def _stop(self, losers: frozenset[str]) -> None:
+        """Let go of what lost a race: leaves to run, waits, statements that are running."""
+        if not losers:
+            return
+        self._ready = [leaf for leaf in self._ready if leaf.node.id not in losers]
+        self._entered = [wait for wait in self._entered if wait[0] not in losers]
+        for node in losers & self._waits.keys():
+            del self._waits[node]
+        for chain in self._chains:
+            if chain.leaf.node.id in losers and chain.task is not None:
+                chain.task.cancel()
 
     def _rest_of(self, leaf: Leaf) -> float:
         if leaf.remaining is not None:
@@ -144,8 +162,7 @@ class Run:
     def _end_waits(self) -> None:
         now = self._loop.time()
         for node, (leaf, due) in list(self._waits.items()):
-            if due <= now:
-                del self._waits[node]
+            if due <= now and self._waits.pop(node, None) is not None:
                 self._absorb(self.walk.settle(leaf, slept(leaf)))
 
     async def _step(self, leaf: Leaf) -> Progress:
@@ -155,12 +172,15 @@ class Run:
         except PgDurableError as error:
             return self.walk.settle(leaf, failure_of(error))
         chain = Chain(self, leaf)
+        self._chains.add(chain)
         try:
             return await chain.run(statement)
         except StepRefused as error:
             return self.walk.settle(chain.leaf, failure_of(error))
         except LoginRefused as error:
             return self.walk.settle(chain.leaf, self._login_failure(error))
+        finally:
+            self._chains.discard(chain)
 
     def statement_of(self, leaf: Leaf) -> str:
         """The text of a leaf's statement, with names and variables filled in."""
@@ -180,6 +200,7 @@ class Run:
 
     def landed(self, progress: Progress) -> None:
         """A checkpoint is committed: nothing of this progress is left to record."""
+        self._stop(progress.losers)
         progress.changes.clear()
         self._finished = progress.outcome is not None
         self.committing -= 1

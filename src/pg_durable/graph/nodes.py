@@ -20,6 +20,7 @@ class NodeType(StrEnum):
     THEN = "THEN"
     IF = "IF"
     JOIN = "JOIN"
+    RACE = "RACE"
     SLEEP = "SLEEP"
 
 
@@ -90,6 +91,15 @@ class Graph:
                     raise InvalidWorkflow(f"Node {child} has more than one parent.")
                 parents[child] = node.id
         return cls(root=root, nodes=by_id, parents=parents)
+
+    def subtree(self, node: str) -> list[str]:
+        """A node and all below it, children before parents."""
+        found = []
+        pending = [node]
+        while pending:
+            found.append(pending.pop())
+            pending.extend(self.nodes[found[-1]].children)
+        return found[::-1]
 
 
 def make_node(

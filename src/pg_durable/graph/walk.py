@@ -7,89 +7,13 @@ which leaves come next. Nothing here waits, connects or looks at a clock.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from pg_durable.errors import PgDurableError
-from pg_durable.graph.json_text import parse, quote
+from pg_durable.graph.json_text import parse
 from pg_durable.graph.nodes import LEAVES, Graph, Node, NodeType, Row
+from pg_durable.graph.outcomes import Change, Done, Failed, Leaf, Outcome, Progress, Scope, Stopped
 from pg_durable.graph.truthiness import is_true
-
-
-class Done(NamedTuple):
-    """A node produced a result (JSON text)."""
-
-    result: str
-
-
-class Failed(NamedTuple):
-    """A node failed. `details` is what the server said besides: SQLSTATE, hint, position …"""
-
-    message: str
-    details: Mapping[str, str] | None = None
-
-
-Outcome = Done | Failed
-
-
-@dataclass(slots=True)
-class Scope:
-    """The named results visible at a place of the graph, as JSON texts."""
-
-    names: dict[str, str] = field(default_factory=dict)
-    stored: set[str] = field(default_factory=set)
-
-    def store(self, name: str, result: str) -> None:
-        """Keep a result under its name; a later one of the same name replaces it."""
-        self.names[name] = result
-        self.stored.add(name)
-
-    def branch(self) -> "Scope":
-        """A branch sees what is there now, and its siblings do not see what it stores."""
-        return Scope(dict(self.names))
-
-    def merge(self, branch: "Scope") -> None:
-        """Take over what a finished branch stored, and only that."""
-        for name in branch.stored:
-            self.store(name, branch.names[name])
-
-
-class Leaf(NamedTuple):
-    """A leaf that is to run now, with the names it can see."""
-
-    node: Node
-    scope: Scope
-    generation: int
-    remaining: float | None  # seconds left of a wait entered before; None: not entered yet
-
-
-class Change(NamedTuple):
-    """A node's outcome, to be recorded."""
-
-    node: str
-    generation: int
-    outcome: Outcome
-
-    @property
-    def status(self) -> str:
-        """The status the row gets."""
-        return "completed" if isinstance(self.outcome, Done) else "failed"
-
-    @property
-    def result(self) -> str:
-        """The JSON text the row gets: the result, or the error's text as a JSON string."""
-        outcome = self.outcome
-        return outcome.result if isinstance(outcome, Done) else quote(outcome.message)
-
-
-@dataclass(slots=True)
-class Progress:
-    """What an outcome led to. Changes are listed leaf first."""
-
-    changes: list[Change] = field(default_factory=list)
-    leaves: list[Leaf] = field(default_factory=list)
-    outcome: Outcome | None = None  # of the whole instance
-    joined: bool = False  # a change here rests on outcomes of other leaves
 
 
 @dataclass(slots=True)
@@ -107,6 +31,8 @@ class Walk:
         self._settled: set[str] = {id_ for id_, row in rows.items() if row.terminal}
         self._scopes: dict[str, Scope] = {}
         self._joins: dict[str, _Join] = {}
+        self._races: dict[str, dict[str, Scope]] = {}  # by race: the scopes of its branches
+        self._stopped: set[str] = set()
 
     def begin(self) -> Progress:
         """Enter the root, passing over everything that is finished already."""
@@ -117,8 +43,13 @@ class Walk:
     def settle(self, leaf: Leaf, outcome: Outcome) -> Progress:
         """Take a leaf's outcome, and follow it up the tree and down again."""
         progress = Progress()
-        self._run([(leaf.node, outcome)], progress)
+        if not self.lost(leaf):
+            self._run([(leaf.node, outcome)], progress)
         return progress
+
+    def lost(self, leaf: Leaf) -> bool:
+        """Whether the leaf has lost a race: its outcome does not count any more."""
+        return leaf.node.id in self._stopped
 
     def ancestors(self, node: str) -> list[str]:
         """The nodes around a node, innermost first."""
@@ -145,6 +76,8 @@ class Walk:
         agenda: list[tuple[Node, Scope | Outcome]],
         progress: Progress,
     ) -> None:
+        if node.id in self._stopped:
+            return
         self._scopes[node.id] = scope
         if node.type in LEAVES:
             row = self._rows[node.id]
@@ -164,6 +97,20 @@ class Walk:
             scopes = [scope.branch() for _ in branches]
             self._joins[node.id] = _Join([None] * len(branches), scopes)
             agenda.extend(reversed(list(zip(branches, scopes, strict=True))))
+        elif node.type is NodeType.RACE:
+            self._enter_race(node, scope, agenda)
+
+    def _enter_race(
+        self, race: Node, scope: Scope, agenda: list[tuple[Node, Scope | Outcome]]
+    ) -> None:
+        branches = [self._node(race.left), self._node(race.right)]
+        if self._rows[race.id].terminal:
+            # Decided before: the winner was recorded with the race, the loser never will be.
+            winner, loser = sorted(branches, key=lambda b: not self._rows[b.id].terminal)
+            self._stopped.update(self.graph.subtree(loser.id))
+            branches = [winner]
+        scopes = self._races[race.id] = {branch.id: scope.branch() for branch in branches}
+        agenda.extend((branch, scopes[branch.id]) for branch in reversed(branches))
 
     def _leave(
         self,
@@ -172,6 +119,8 @@ class Walk:
         agenda: list[tuple[Node, Scope | Outcome]],
         progress: Progress,
     ) -> None:
+        if node.id in self._stopped:
+            return  # the other branch won while this one was on the agenda
         scope = self._scopes.pop(node.id)
         if node.id not in self._settled:
             self._settled.add(node.id)
@@ -186,6 +135,8 @@ class Walk:
         parent = self.graph.nodes[parent_id]
         if parent.type is NodeType.JOIN:
             self._leave_branch(parent, node, outcome, agenda, progress)
+        elif parent.type is NodeType.RACE:
+            self._leave_race(parent, node, outcome, agenda, progress)
         elif isinstance(outcome, Failed):
             agenda.append((parent, outcome))
         elif parent.type is NodeType.THEN and node.id == parent.left:
@@ -222,6 +173,30 @@ class Walk:
                 results.append(result.result)
                 self._scopes[join.id].merge(scope)
         agenda.append((join, Done("[" + ",".join(results) + "]")))
+
+    def _leave_race(
+        self,
+        race: Node,
+        winner: Node,
+        outcome: Outcome,
+        agenda: list[tuple[Node, Scope | Outcome]],
+        progress: Progress,
+    ) -> None:
+        progress.joined = True
+        left_won = winner.id == race.left
+        for node in self.graph.subtree(self._node(race.right if left_won else race.left).id):
+            if node not in self._settled and node not in self._stopped:
+                progress.changes.append(Change(node, self._rows[node].generation, Stopped()))
+            self._stopped.add(node)
+        progress.leaves = [leaf for leaf in progress.leaves if not self.lost(leaf)]
+        scope = self._races.pop(race.id)[winner.id]
+        if isinstance(outcome, Failed):
+            side = "left" if left_won else "right"
+            text = f"RACE {side} branch failed: {outcome.message}"
+            agenda.append((race, Failed(text, outcome.details)))
+        else:
+            self._scopes[race.id].merge(scope)
+            agenda.append((race, outcome))
 
     def _choose_by_rows(
         self,

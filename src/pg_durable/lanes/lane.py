@@ -19,8 +19,8 @@ from psycopg import pq
 from psycopg.pq.abc import PGresult
 
 from pg_durable.errors import LeaseLost, LimitExceeded
+from pg_durable.graph.outcomes import Failed
 from pg_durable.graph.results import Column, encode, is_native
-from pg_durable.graph.walk import Failed
 from pg_durable.store import (
     CHECKPOINT,
     CHECKPOINT_FORMATS,

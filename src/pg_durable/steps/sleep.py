@@ -1,6 +1,6 @@
 """SLEEP: a wait whose end is fixed on entry. It occupies no session."""
 
-from pg_durable.graph.walk import Done, Leaf
+from pg_durable.graph.outcomes import Done, Leaf
 
 
 def seconds_of(leaf: Leaf) -> int:

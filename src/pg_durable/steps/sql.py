@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pg_durable.errors import LimitExceeded, PgDurableError, ReferenceFailed, StepRefused
+from pg_durable.graph.outcomes import Done, Failed, Leaf, Outcome
 from pg_durable.graph.substitution import fill_sql, fill_variables
-from pg_durable.graph.walk import Done, Failed, Leaf, Outcome
 from pg_durable.lanes.lane import Lane, Rejected
 from pg_durable.store import Checkpoint
 

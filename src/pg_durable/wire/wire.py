@@ -55,8 +55,14 @@ class Wire:
         Raises:
             ServerUnavailable: no server, or it refused; carries libpq's words.
         """
+        connecting = asyncio.ensure_future(
+            psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+        )
         try:
-            return cls(await psycopg.AsyncConnection.connect(conninfo, autocommit=True))
+            return cls(await asyncio.shield(connecting))
+        except asyncio.CancelledError:
+            connecting.add_done_callback(_close_unwanted)
+            raise
         except psycopg.Error as error:
             raise ServerUnavailable(_in_one_line(error)) from error
 
@@ -184,6 +190,11 @@ class Wire:
                 future.set_exception(why)
                 future.exception()  # with two for one caller, the second may go unread
         self._waiting.clear()
+
+
+def _close_unwanted(connecting: "asyncio.Future[psycopg.AsyncConnection]") -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().pgconn.finish()
 
 
 def _cancel_quietly(cancel: PGcancel) -> None:

@@ -100,7 +100,7 @@ select df.start('{"node_type":"JOIN","query":"{\"extra_nodes\":[]}","left_node":
 select df.start('{"node_type":"JOIN","query":"oops","left_node":{},"right_node":{}}');
 select df.start('{"node_type":"IF","query":"[]","left_node":{},"right_node":{}}');
 select df.start(df.join3('a', 'b', '{"node_type":"IF","left_node":{"node_type":"SQL","query":"l"},"right_node":{"node_type":"SQL","query":"r"},"condition_node":{"node_type":"X"}}'));
-select df.start('{"node_type":"RACE","left_node":{},"right_node":{}}');
+select df.start('{"node_type":"LOOP","left_node":{}}');
 \echo :LAST_ERROR_SQLSTATE
 select df.start(df.seq('a', '{"node_type":"SIGNAL","query":"{}"}'));
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pg_durable.errors import InvalidWorkflow
 from pg_durable.graph.nodes import Graph, Node, NodeType, Row, make_node
-from pg_durable.graph.walk import Done, Failed, Leaf, Outcome, Progress, Walk
+from pg_durable.graph.outcomes import Done, Failed, Leaf, Outcome, Progress, Stopped
+from pg_durable.graph.walk import Walk
 
 FRESH = Row(status="pending", generation=1, result=None, remaining=None)
 
@@ -128,6 +129,36 @@ def test_branches_do_not_see_each_other_and_are_merged_in_order() -> None:
     assert last.scope.names == {"x": '"new"', "y": '"y"'}
 
 
+def test_the_first_branch_to_finish_wins_the_race_and_stops_the_other() -> None:
+    build = Build()
+    a = build.sql("x")
+    c, d = build.sql(), build.sql()
+    right = build.then(c, d)
+    race = build.add(NodeType.RACE, left=a, right=right)
+    after = build.sql()
+    walk = build.walk(build.then(race, after))
+    left_leaf, right_leaf = walk.begin().leaves
+
+    progress = walk.settle(left_leaf, Done("1"))
+    too_late = walk.settle(right_leaf, Done("2"))
+
+    assert ids(progress) == [after]
+    assert progress.joined
+    assert progress.losers == {c, d, right}
+    assert progress.leaves[0].scope.names == {"x": "1"}
+    assert (too_late.changes, too_late.leaves) == ([], [])
+
+
+def test_a_branch_that_fails_first_fails_the_race() -> None:
+    build = Build()
+    race = build.add(NodeType.RACE, left=build.sql(), right=build.sql())
+    walk = build.walk(race)
+
+    progress = walk.settle(walk.begin().leaves[1], Failed("no"))
+
+    assert progress.outcome == Failed("RACE right branch failed: no")
+
+
 @pytest.mark.parametrize(
     ("stored", "error"),
     [
@@ -149,7 +180,7 @@ def test_if_rows_fails_without_a_row_set(stored: str | None, error: str) -> None
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (("a", "RACE", None, None, "b", "c"), "This version cannot run RACE nodes."),
+        (("a", "LOOP", None, None, "b", "c"), "This version cannot run LOOP nodes."),
         (("a", "IF", "[]", None, "b", "c"), "IF node a: its configuration is not a JSON object."),
         (("a", "IF", "{}", None, "b", "c"), "IF node missing condition_node"),
     ],
@@ -203,6 +234,7 @@ def graphs(build: Build, depth: int) -> st.SearchStrategy[str]:
             inner,
             inner,
         ),
+        st.builds(lambda a, b: build.add(NodeType.RACE, left=a, right=b), inner, inner),
         st.builds(
             lambda a, b, c: build.add(NodeType.JOIN, left=a, right=b, extras=(c,)),
             inner,
@@ -229,10 +261,12 @@ def test_walking_again_from_the_rows_gives_the_same_next_leaves(data: st.DataObj
 
     while True:
         for change in progress.changes:
-            recorded[change.node] = Row(
-                status=change.status, generation=1, result=change.result, remaining=None
-            )
+            if not isinstance(change.outcome, Stopped):
+                recorded[change.node] = Row(
+                    status=change.status, generation=1, result=change.result, remaining=None
+                )
         waiting |= {leaf.node.id: leaf for leaf in progress.leaves}
+        waiting = {node: leaf for node, leaf in waiting.items() if not walk.lost(leaf)}
         outcome = progress.outcome or outcome
 
         # A crash here, and another worker: it sees what this one sees, names included.

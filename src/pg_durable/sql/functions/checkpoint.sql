@@ -2,6 +2,7 @@
 
 -- Write the outcomes of nodes. The node row decides who may finish a step: it must not
 -- be terminal in this generation, and nobody may have stopped it. False: some row was not so.
+-- The status 'stopped' is for a node that lost a race: unless it is terminal, it never will be.
 -- Nodes come leaf first, so that two writers of one instance lock rows in the same order.
 create or replace function df._record(
   p_instance text, p_nodes text[], p_generations int[], p_statuses text[],
@@ -14,6 +15,14 @@ declare
   v_all boolean := true;
 begin
   for i in 1 .. cardinality(p_nodes) loop
+    if p_statuses[i] = 'stopped' then
+      update df.nodes n
+      set stopped = true, due_at = null
+      where n.instance_id = p_instance
+        and n.id = p_nodes[i]
+        and n.status in ('pending', 'running');
+      continue;
+    end if;
     update df.nodes n
     set status = p_statuses[i],
         result = p_results[i]::json,

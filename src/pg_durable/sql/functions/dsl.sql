@@ -74,3 +74,10 @@ stable strict
 return '{"node_type":"JOIN","left_node":' || df._envelope(a)
     || ',"right_node":' || df._envelope(b)
     || ',"extra_nodes":[' || df._envelope(c) || ']}';
+
+-- Both at once; the first to finish decides, and the other is stopped and rolled back.
+create or replace function df.race(a text, b text)
+returns text
+stable strict
+return '{"node_type":"RACE","left_node":' || df._envelope(a)
+    || ',"right_node":' || df._envelope(b) || '}';

@@ -123,19 +123,19 @@ as $$
 declare
   v_constraint text;
 begin
-  if p_node.node_type not in ('SQL', 'THEN', 'IF', 'JOIN', 'SLEEP') then
+  if p_node.node_type not in ('SQL', 'THEN', 'IF', 'JOIN', 'RACE', 'SLEEP') then
     return format('this version cannot run %s nodes yet', p_node.node_type);
   end if;
 
   v_constraint := case
     when p_node.result_name !~ '^[A-Za-z_][A-Za-z0-9_]*$' then 'nodes_result_name_chk'
-    when not case p_node.node_type
-      when 'THEN' then
+    when not case
+      when p_node.node_type in ('THEN', 'RACE') then
         p_node.left_node is not null and p_node.right_node is not null and p_node.query is null
-      when 'IF' then
+      when p_node.node_type = 'IF' then
         p_node.left_node is not null and p_node.right_node is not null
         and (p_node.query is not null or p_node.condition_node is not null)
-      when 'JOIN' then
+      when p_node.node_type = 'JOIN' then
         p_node.left_node is not null and p_node.right_node is not null
       else
         p_node.left_node is null and p_node.right_node is null and p_node.query is not null

@@ -48,6 +48,7 @@ begin
       ('~>',  'df.seq(text,text)'),
       ('|=>', 'df.as_op(text,text)'),
       ('&',   'df.join(text,text)'),
+      ('|',   'df.race(text,text)'),
       ('?>',  'df.if_then_op(text,text)'),
       ('!>',  'df.if_else_op(text,text)')
     ) as x (name, function)
