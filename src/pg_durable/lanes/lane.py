@@ -104,10 +104,13 @@ class Lane:
         wire = await Wire.connect(conninfo)
         for name, statement in _STATEMENTS.items():
             wire.prepare(name, statement, CHECKPOINT_TYPES if name == _CHECKPOINT else ())
-        for result in await wire.sync():
-            if result.status not in _OK:
-                wire.close()
-                raise rejection(result)
+        try:
+            for result in await wire.sync():
+                if result.status not in _OK:
+                    raise rejection(result)
+        except BaseException:
+            wire.close()
+            raise
         return cls(wire, max_result_bytes)
 
     @property
