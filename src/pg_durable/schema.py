@@ -31,6 +31,7 @@ FUNCTION_FILES = (
     "control.sql",
     "nodes.sql",
     "monitoring.sql",
+    "progress.sql",
     "explain.sql",
     "grants.sql",
 )

@@ -121,6 +121,10 @@ rollback;
 select df.await_instance(:'id') ~> 'SELECT 1';
 select df.start(df.await_instance(:'failed'));
 
+-- A stub: it changes nothing and asks for nothing to exist.
+select df.run('ffffffff');
+select df.run();
+
 reset role;
 drop function finish;
 drop owned by regress_control, regress_control_watcher;

@@ -27,6 +27,8 @@ select df.grant_usage('regress_grants');
 select * from rights;
 set role regress_grants;
 select df.start('SELECT 1') is not null;
+select count(*) from df.waiting_for();
+select df.metrics() is not null;
 select df.grant_usage('Regress Delegate');
 \echo :LAST_ERROR_SQLSTATE
 reset role;
@@ -37,11 +39,17 @@ select * from rights;
 select df.grant_usage('Regress Delegate', with_grant => true);
 select * from rights;
 set role "Regress Delegate";
+select total_instances from df.metrics();
 select df.grant_usage('regress_grants');
 reset role;
 select * from rights where member = 'regress_grants';
 select df.revoke_usage('Regress Delegate');
 select * from rights;
+
+-- There is no df.http: asking for it is no error, and says so.
+select df.grant_usage('regress_grants', include_http => true);
+select name from rights where rights like '%execute%';
+select df.revoke_usage('regress_grants');
 
 -- Names: as they are, PUBLIC, unknown.
 select df.grant_usage('public');

@@ -139,7 +139,7 @@ select p.oid::regprocedure, p.proconfig, has_function_privilege('regress_iso_non
 from pg_proc p
 where p.pronamespace = 'df'::regnamespace
   and p.prosecdef
-  and p.proname in ('_start_instance', '_cancel_instance', 'version')
+  and p.proname in ('_start_instance', '_cancel_instance', 'metrics', 'version')
 order by 1::text;
 
 drop owned by regress_iso_a, regress_iso_b, regress_iso_none cascade;

@@ -101,10 +101,12 @@ create or replace trigger cancel_instance
   instead of insert on df._cancel
   for each row execute function df._cancel_instance();
 
--- Whether row security lets a role see every instance.
+-- Whether row security lets a role see every instance. The caller's search_path must not
+-- decide: df._workers asks this with the caller's settings.
 create or replace function df._sees_all(p_role name)
 returns boolean
 language sql stable
+set search_path = pg_catalog, pg_temp
 as $$
   select pg_has_role(p_role, c.relowner, 'usage')
       or exists (select from pg_roles r where r.rolname = p_role and r.rolbypassrls)
@@ -205,4 +207,13 @@ begin
     message = 'df.wait_for_completion() is deprecated; use df.await_instance() instead';
   return df.await_instance(instance_id, timeout_seconds);
 end
+$$;
+
+-- Kept for programs that call it. Instances run by themselves: it does nothing.
+create or replace function df.run(instance_id text default null)
+returns text
+language sql
+as $$
+  select coalesce('Triggered run for instance: ' || instance_id,
+                  'Triggered run for all pending instances');
 $$;

@@ -1,6 +1,7 @@
 -- Who may use df. Nobody but its owner until df.grant_usage says so: the schema has no
 -- USAGE for PUBLIC. The functions run with the rights of their caller, except those behind
--- df._start and df._cancel, which act for the effective role only.
+-- df._start and df._cancel, which act for the effective role only; df.version(); and
+-- df.metrics(), which only those may call to whom it was granted.
 
 -- A role's name as it goes into a statement.
 create or replace function df._role(p_role text)
@@ -9,7 +10,8 @@ immutable
 return case when p_role = 'public' then p_role else quote_ident(p_role) end;
 
 -- Let a role build, start, cancel and watch workflows of its own. Only adds. The caller must
--- be able to make each grant; with_grant lets the role pass them on.
+-- be able to make each grant; with_grant lets the role pass them on and see df.metrics().
+-- include_http gives df.http and df.http_multipart where this version has them.
 create or replace function df.grant_usage(
   p_role text,
   include_http boolean default false,
@@ -28,6 +30,7 @@ begin
   execute 'grant select, insert, update, delete on df.vars to ' || v_to;
   execute 'grant insert (fut, label, database), select (id) on df._start to ' || v_to;
   execute 'grant insert (instance_id, reason) on df._cancel to ' || v_to;
+  execute 'grant select on df._workers to ' || v_to;
 
   for v_function in
     select p.oid
@@ -39,6 +42,14 @@ begin
     execute format('grant execute on function %s to %s', v_function, v_to);
   end loop;
 
+  if include_http
+     and not exists (select from pg_proc p
+                     where p.pronamespace = 'df'::regnamespace and p.proname = 'http')
+  then
+    raise notice using
+      message = 'pg_durable: this version has no df.http(); include_http grants nothing',
+      hint = 'Repeat the call after an upgrade to a version that has it.';
+  end if;
   raise notice 'pg_durable: granted df usage privileges to "%"', p_role;
 end
 $$;
@@ -63,6 +74,7 @@ begin
     execute format('revoke execute on function %s from %s', v_function, v_from);
   end loop;
 
+  execute 'revoke select on df._workers from ' || v_from;
   execute 'revoke insert (instance_id, reason) on df._cancel from ' || v_from;
   execute 'revoke insert (fut, label, database), select (id) on df._start from ' || v_from;
   execute 'revoke all on df.vars, df.instances, df.nodes from ' || v_from;
