@@ -13,7 +13,7 @@ from psycopg import pq
 
 from pg_durable import __version__
 from pg_durable.errors import NotAllowed, SchemaMismatch, ServerUnavailable
-from pg_durable.wire import Wire
+from pg_durable.wire import ConnectionLost, Wire
 
 OLDEST_SERVER = 140000
 
@@ -34,10 +34,25 @@ FUNCTION_FILES = (
     "progress.sql",
     "explain.sql",
     "grants.sql",
+    "search_path.sql",
 )
 
 # One installation at a time, whoever runs it: key 'pgdu', 'inst'.
 _LOCK = "select pg_advisory_xact_lock(1885824117, 1768846196)"
+# What is called df already and belongs to somebody who is neither the installer nor a superuser.
+_FOREIGN = """
+    select o.what, r.rolname
+    from (select 'the schema' as what, nspowner as owner from pg_namespace where nspname = 'df'
+          union all
+          select 'function ' || p.oid::regprocedure, p.proowner from pg_proc p
+          where p.pronamespace = to_regnamespace('df')
+          union all
+          select 'relation ' || c.oid::regclass, c.relowner from pg_class c
+          where c.relnamespace = to_regnamespace('df')) o
+    join pg_roles r on r.oid = o.owner
+    where r.rolname <> current_user and not r.rolsuper
+    limit 1
+"""
 _INSTALLED = "select migration, version from df._schema"
 
 
@@ -89,6 +104,8 @@ def _install(connection: psycopg.Connection) -> Installed:
     connection.execute("set local search_path = pg_catalog, pg_temp")
     connection.execute("set local client_min_messages = warning")
     connection.execute(_LOCK)
+    _refuse_encoding(connection.info.parameter_status("server_encoding"))
+    _refuse_foreign_owner(connection)
     before = None
     done = 0
     if (row := connection.execute("select to_regclass('df._schema')").fetchone()) and row[0]:
@@ -111,6 +128,24 @@ def _install(connection: psycopg.Connection) -> Installed:
     return Installed(before=before, after=__version__)
 
 
+def _refuse_encoding(encoding: str | None) -> None:
+    if encoding != "UTF8":
+        raise SchemaMismatch(
+            f"The database's encoding is {encoding}; pg_durable needs UTF8.",
+            hint="Create a database with: create database … encoding 'UTF8' template template0",
+        )
+
+
+def _refuse_foreign_owner(connection: psycopg.Connection) -> None:
+    """What another role has made under our names would be kept, and run by the worker."""
+    row = connection.execute(_FOREIGN).fetchone()
+    if row is not None:
+        raise NotAllowed(
+            f"In the schema df, {row[0]} belongs to role {row[1]}, who could change it.",
+            hint="Connect as that role to upgrade, or drop the schema df first.",
+        )
+
+
 def _run(connection: psycopg.Connection, file: Traversable) -> None:
     # Without parameters psycopg sends the whole file as one simple query.
     connection.execute(file.read_bytes())
@@ -124,12 +159,16 @@ async def check_version(wire: Wire) -> None:
     """
     wire.execute(_INSTALLED)
     (result,) = await wire.sync()
+    code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
+    if code.startswith((b"08", b"57P")):
+        raise ConnectionLost("the server is shutting down")
     if result.status != pq.ExecStatus.TUPLES_OK or result.ntuples != 1:
         database = (wire.pg.db or b"").decode()
         raise SchemaMismatch(
             f"Database {database} has no df schema that this role can use.",
-            hint="Run: pg-durable install",
+            hint="Run: pg-durable install. If it is installed, the worker's role lacks the rights.",
         )
+    _refuse_encoding((wire.pg.parameter_status(b"server_encoding") or b"").decode())
     migration = int(result.get_value(0, 0) or b"0")
     newest = migrations()[-1][0]
     if migration > newest:

@@ -23,6 +23,7 @@ class Settings:
         park_after: a wait with longer to go is handed back to the database.
         show_running_after: a step running for longer is shown as running.
         time_slice: how long one instance's steps may follow each other on one session.
+        max_attempts: an instance whose steps keep losing their session fails after so many.
         grace: how long a stopping worker lets running steps finish.
         lane_max_age: a session is closed after this, so that changed settings of a role count.
         lane_idle: an unused session is closed after this.
@@ -39,6 +40,7 @@ class Settings:
     park_after: float = 0.25
     show_running_after: float = 0.1
     time_slice: float = 0.05
+    max_attempts: int = 20
     grace: float = 10.0
     lane_max_age: float = 60.0
     lane_idle: float = 30.0

@@ -13,6 +13,7 @@ from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.arrays import int_array, text_array
 
 CHANNEL = "pg_durable"
+BUSY = "busy"
 CANCELLED = b"cancel "  # what a notification begins with that names a cancelled instance
 
 # Text, int8, text[] and int4[]: the parameters of df._checkpoint.
@@ -58,6 +59,7 @@ class Saving:
     waits: Sequence[tuple[str, int, float]] = ()  # node, generation, seconds
     then: str | None = None  # park, release, completed, failed
     delay: float = 0.0
+    attempts: int = 0
     output: str | None = None
 
     def as_json(self) -> dict[str, object]:
@@ -73,6 +75,7 @@ class Saving:
             "waits": [{"node": n, "generation": g, "seconds": s} for n, g, s in self.waits],
             "then": self.then,
             "delay": self.delay,
+            "attempts": self.attempts,
             "output": self.output,
         }
 
@@ -142,7 +145,7 @@ class Store:
 
     async def take_over(self, worker: int, lease: float) -> int:
         """Make due what dead workers held; returns how many instances."""
-        row = await self._row("select df._take_over($1, make_interval(secs => $2))", worker, lease)
+        row = await self._row("select df._take_over($1, $2)", worker, lease)
         return int(row[0] or 0)
 
     async def listen(self) -> None:
@@ -151,12 +154,12 @@ class Store:
 
     async def show_idle(self) -> bool:
         """Let starters know that somebody waits to be notified."""
-        row = await self._row("select pg_try_advisory_lock_shared(df._lock_class(), 0)")
+        row = await self._row("select pg_catalog.pg_try_advisory_lock_shared(df._lock_class(), 0)")
         return row[0] == "t"
 
     async def show_busy(self) -> None:
         """Let starters know that the next claim comes anyway."""
-        await self._rows("select pg_advisory_unlock_shared(df._lock_class(), 0)")
+        await self._rows("select pg_catalog.pg_advisory_unlock_shared(df._lock_class(), 0)")
 
     async def claim(self, worker: int, limit: int) -> list[Claimed]:
         """Claim up to `limit` due instances, oldest first."""
@@ -168,6 +171,11 @@ class Store:
         )
         return [_claimed(row) for row in rows]
 
+    async def results(self, instance: str) -> dict[str, str]:
+        """The results of an instance's finished nodes, as JSON texts by node."""
+        rows = await self._rows("select * from df._results($1)", instance)
+        return {row[0]: row[1] for row in rows if row[0] and row[1] is not None}
+
     async def lost(self, worker: int, instances: Sequence[str]) -> list[str]:
         """Which of the instances this worker does not hold any more."""
         rows = await self._rows(
@@ -175,11 +183,12 @@ class Store:
         )
         return [row[0] for row in rows if row[0]]
 
-    async def save(self, worker: int, savings: Sequence[Saving]) -> set[str]:
-        """Record progress of many instances in one commit; returns those no longer ours."""
+    async def save(self, worker: int, savings: Sequence[Saving]) -> dict[str, str]:
+        """Record progress of many instances in one commit; returns those not recorded, and why:
+        `lost` to another worker or a cancellation, or `busy`, to be tried again."""
         items = orjson.dumps([saving.as_json() for saving in savings])
-        rows = await self._rows("select df._save($1, $2)", worker, items)
-        return {row[0] for row in rows if row[0]}
+        rows = await self._rows("select * from df._save($1, $2)", worker, items)
+        return {row[0]: row[1] or "" for row in rows if row[0]}
 
     async def _row(self, statement: str, *params: object) -> Sequence[str | None]:
         return (await self._rows(statement, *params))[0]

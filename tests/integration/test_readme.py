@@ -1,50 +1,32 @@
 """What the README shows is what happens."""
 
-import asyncio
 import re
-import subprocess
 from pathlib import Path
 
 from pg_durable.engine.worker import Worker
 from support.database import Database
+from support.documents import ROOT, blocks, normal, psql_session
 
-README = Path(__file__).parents[2] / "README.md"
-
-
-def blocks() -> list[tuple[str, str]]:
-    """The fenced blocks, with their languages."""
-    return re.findall(r"^```(\w*)\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
-
-
-def normal(text: str) -> str:
-    """Without the blanks at line ends, the row counts and the frames of psql."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    return "\n".join(line for line in lines if line and not re.fullmatch(r"\(\d+ rows?\)", line))
-
-
-def run_psql(psql: Path, conninfo: str, text: str) -> str:
-    """What psql prints for a script; an error in it fails the test."""
-    command = [str(psql), "-X", "-v", "ON_ERROR_STOP=1", conninfo]
-    run = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    return run.stdout
+README = ROOT / "README.md"
 
 
 async def test_the_examples_print_what_the_readme_says(
     db: Database, worker: Worker, psql: Path
 ) -> None:
     await db.rows("create role app_role")
-    printed = ""
+    printed: list[str] = []
     compared = 0
 
-    for language, text in blocks():
-        if language == "sql":
-            printed = await asyncio.to_thread(run_psql, psql, db.conninfo, text)
-            await db.wait_all()
-        elif "pg-durable" not in text:
-            for line in normal(text).splitlines():
-                assert line.strip() in printed, f"the README shows {line!r}; printed was\n{printed}"
-            compared += 1
+    async with psql_session(psql, db.conninfo) as session:
+        for block in blocks(README):
+            if block.language == "sql":
+                printed = normal(await session.run(block.text))
+                assert not [line for line in printed if line.startswith("ERROR:")]
+                await db.wait_all()
+            elif "pg-durable" not in block.text:
+                for line in normal(block.text):
+                    assert line in printed, f"the README shows {line!r}; printed was {printed}"
+                compared += 1
 
     assert compared == 2
     await db.rows("drop owned by app_role")

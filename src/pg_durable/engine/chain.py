@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pg_durable.errors import PgDurableError
 from pg_durable.graph.nodes import NodeType
 from pg_durable.graph.outcomes import Change, Leaf, Outcome, Progress
-from pg_durable.steps.sql import run_sql_steps
+from pg_durable.steps.sql import RunAgain, run_sql_steps
 from pg_durable.store import Checkpoint, Saving
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Chain:
         self._following: Leaf | None = None
         self._until = 0.0
         self._shown: asyncio.TimerHandle | None = None
+        self._sees_commits = True
         self.task = asyncio.current_task()
 
     async def run(self, statement: str) -> Progress:
@@ -42,6 +43,10 @@ class Chain:
         """
         claimed, context = self._run.claimed, self._run.context
         lane = await context.pool.acquire(claimed.role, claimed.database)
+        if context.stopping:
+            context.pool.release(lane, claimed.role, claimed.database)
+            raise RunAgain("the worker stops")
+        self._sees_commits = lane.sees_commits
         self._until = self._loop.time() + context.settings.time_slice
         self._show_when_slow()
         try:
@@ -63,13 +68,14 @@ class Chain:
         if run.walk.lost(self.leaf):
             raise Outraced(f"node {self.leaf.node.id} lost a race")
         progress = self._progress = run.walk.settle(self.leaf, outcome)
-        unsaved = await run.take_unsaved(progress)
+        run.stop(progress.losers)  # at once: they may hold what this commit waits for
+        changes = run.to_record_now(progress)
         run.committing += 1
         checkpoint = Checkpoint(
             instance=run.claimed.id,
             worker=run.context.worker,
-            changes=[*progress.changes, *unsaved] if unsaved else progress.changes[:],
-            outcome=progress.outcome,
+            changes=changes,
+            outcome=None if progress.changes else progress.outcome,
             marks=marks,
         )
         return checkpoint, self._next_statement(progress) if may_follow else None
@@ -78,6 +84,8 @@ class Chain:
         """See `Recorder`."""
         self._run.landed(self._progress)
         if self._following is not None:
+            if self._run.walk.lost(self._following):
+                raise Outraced(f"node {self._following.node.id} lost a race")
             self._progress.leaves.clear()
             self.leaf, self._following = self._following, None
             self._show_when_slow()
@@ -96,6 +104,7 @@ class Chain:
     def _next_statement(self, progress: Progress) -> str | None:
         if (
             len(progress.leaves) != 1
+            or progress.changes  # not all of it can be recorded yet
             or progress.leaves[0].node.type is not NodeType.SQL
             or self._run.context.stopping
             or self._loop.time() > self._until
@@ -116,6 +125,8 @@ class Chain:
         )
 
     def _show_running(self) -> None:
+        if not self._sees_commits:
+            return
         run = self._run
         running = [self.leaf.node.id, *run.walk.ancestors(self.leaf.node.id)]
         run.context.saver.save(Saving(instance=run.claimed.id, running=running))

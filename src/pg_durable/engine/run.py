@@ -3,17 +3,24 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 
 from pg_durable.engine.chain import Chain, Outraced
 from pg_durable.engine.context import Context
-from pg_durable.errors import LeaseLost, PgDurableError, ServerUnavailable, StepRefused
-from pg_durable.graph.nodes import Graph, NodeType, Row, make_node
+from pg_durable.errors import (
+    LeaseLost,
+    LimitExceeded,
+    PgDurableError,
+    ServerUnavailable,
+    StepRefused,
+)
+from pg_durable.graph.nodes import TERMINAL, Graph, NodeType, Row, make_node
 from pg_durable.graph.outcomes import Change, Failed, Leaf, Outcome, Progress
 from pg_durable.graph.walk import Walk
 from pg_durable.lanes.pool import LoginRefused
 from pg_durable.steps.sleep import seconds_of, slept
 from pg_durable.steps.sql import RunAgain, failure_of, statement_of
-from pg_durable.store import Claimed, Saving
+from pg_durable.store import Claimed, Saving, StoreError
 from pg_durable.wire import ConnectionLost
 
 log = logging.getLogger(__name__)
@@ -43,6 +50,8 @@ class Run:
         self._finished = False  # the outcome is recorded
         self._running = 0  # SQL leaves running as tasks of their own
         self._chains: set[Chain] = set()
+        self._held: list[Progress] = []  # to be absorbed when no commit is under way
+        self._attempts = claimed.attempts
         self.committing = 0  # checkpoints under way
         self._changed = asyncio.Event()  # something above changed while the run waited
 
@@ -51,13 +60,12 @@ class Run:
         of the worker's own sessions and for cancellation."""
         try:
             await self._drive()
-        except* LeaseLost as lost:
-            log.info("instance %s: %s", self.claimed.id, _first(lost))
-        except* (RunAgain, ConnectionLost, ServerUnavailable) as outage:
-            await self._give_back(str(_first(outage)))
+        except* (LeaseLost, RunAgain, ConnectionLost, ServerUnavailable) as outage:
+            # Without the claim, giving back changes nothing; with it, somebody must go on.
+            await self._give_back(_first(outage))
         except* Exception as bug:
             log.error("instance %s cannot be driven", self.claimed.id, exc_info=bug)
-            await self._give_back(str(_first(bug)))
+            await self._give_back(_first(bug))
 
     async def _drive(self) -> None:
         claimed = self.claimed
@@ -65,7 +73,7 @@ class Run:
             await self._save(then="failed", output=claimed.refusal)
             return
         try:
-            self.walk = Walk(*_load(claimed))
+            self.walk = Walk(*_load(claimed, await self._results()))
             self._absorb(self.walk.begin())
         except PgDurableError as error:
             await self._save(then="failed", output=str(error))
@@ -81,11 +89,21 @@ class Run:
                 output=self._outcome.message if isinstance(self._outcome, Failed) else None,
             )
 
+    async def _results(self) -> dict[str, str]:
+        """The results of nodes that are finished already, by node; none: nothing is fetched."""
+        if not any(row[_STATUS] in TERMINAL for row in self.claimed.nodes):
+            return {}
+        return await self.context.saver.store.results(self.claimed.id)
+
     async def _run_leaves(self, branches: asyncio.TaskGroup) -> bool:
         """Run leaves and wait, until all is settled (False) or only long waits remain (True)."""
         while True:
             if self.context.stopping:
                 raise RunAgain("the worker stops")
+            if self._held and not self.committing:
+                held, self._held = self._held, []
+                for progress in held:
+                    self._absorb(progress)
             if len(self._ready) == 1 and not self._running and not self._waits:
                 self._absorb(await self._step(self._ready.pop()))  # the common case: no task
                 continue
@@ -93,12 +111,12 @@ class Run:
                 self._running += 1
                 branches.create_task(self._branch(leaf))
             self._ready.clear()
-            if not self._waits and not self._running:
+            if not self._waits and not self._running and not self._held:
                 return False
 
             due = min((due for _, due in self._waits.values()), default=float("inf"))
             rest = due - self._loop.time()
-            if not self._running and rest > self.context.settings.park_after:
+            if not self._running and not self._held and rest > self.context.settings.park_after:
                 return True
             if self._entered:
                 await self._save()
@@ -127,8 +145,12 @@ class Run:
         pending = [progress]
         while pending:
             progress = pending.pop()
+            self.stop(progress.losers)
             self._unsaved.extend(progress.changes)
-            self._stop(progress.losers)
+            progress.changes = []
+            if progress.joined and self.committing:
+                self._held.append(progress)  # it goes on when what it rests on is committed
+                continue
             if progress.outcome is not None:
                 self._outcome = progress.outcome
             for leaf in progress.leaves:
@@ -139,7 +161,7 @@ class Run:
                 else:
                     self._waits[leaf.node.id] = (leaf, self._loop.time() + rest)
 
-    def _stop(self, losers: frozenset[str]) -> None:
+    def stop(self, losers: frozenset[str]) -> None:
         """Let go of what lost a race: leaves to run, waits, statements that are running."""
         if not losers:
             return
@@ -175,7 +197,7 @@ class Run:
         self._chains.add(chain)
         try:
             return await chain.run(statement)
-        except StepRefused as error:
+        except (LimitExceeded, StepRefused) as error:
             return self.walk.settle(chain.leaf, failure_of(error))
         except LoginRefused as error:
             return self.walk.settle(chain.leaf, self._login_failure(error))
@@ -184,25 +206,28 @@ class Run:
 
     def statement_of(self, leaf: Leaf) -> str:
         """The text of a leaf's statement, with names and variables filled in."""
-        return statement_of(leaf, self._variables)
+        return statement_of(leaf, self._variables, self.context.settings.max_result_bytes)
 
-    async def take_unsaved(self, progress: Progress) -> list[Change]:
-        """What a checkpoint is to record besides its own changes.
+    def to_record_now(self, progress: Progress) -> list[Change]:
+        """What a checkpoint may record; what it may not yet stays in the progress.
 
-        Waits for commits of siblings under way where the checkpoint rests on their outcomes:
-        it must not record what may still roll back.
+        While commits of siblings are under way, nothing that rests on their outcomes: they may
+        still roll back. Waiting for them here, in an open transaction, could be a deadlock that
+        the server cannot see.
         """
-        if progress.joined or self._unsaved:
-            while self.committing:
-                await self._change(float("inf"))
+        changes = progress.changes
+        if self.committing:
+            own = progress.own if progress.joined else len(changes)
+            progress.changes = changes[own:]
+            return changes[:own]
+        progress.changes = []
         unsaved, self._unsaved = self._unsaved, []
-        return unsaved
+        return [*changes, *unsaved]
 
     def landed(self, progress: Progress) -> None:
-        """A checkpoint is committed: nothing of this progress is left to record."""
-        self._stop(progress.losers)
-        progress.changes.clear()
-        self._finished = progress.outcome is not None
+        """A checkpoint is committed."""
+        self._finished = progress.outcome is not None and not progress.changes
+        self._attempts = 0
         self.committing -= 1
         self._changed.set()
 
@@ -229,25 +254,33 @@ class Run:
         if not await self.context.saver.save(saving):
             raise LeaseLost("the claim on this instance is gone")
 
-    async def _give_back(self, reason: str) -> None:
-        if self.context.stopping:
-            delay = 0.0
-        else:
-            delay = min(_FIRST_DELAY * 2**self.claimed.attempts, _LONGEST_DELAY)
-            log.info("instance %s: %s; again in %.1f s", self.claimed.id, reason, delay)
+    async def _give_back(self, reason: BaseException) -> None:
+        """Let go of the instance, to be walked again after a pause; or fail it when it was
+        given back too often in a row for reasons that lie in its steps."""
+        attempts = 0 if self.context.stopping else self._attempts + 1
+        saving = Saving(instance=self.claimed.id, then="release", attempts=attempts)
+        if isinstance(reason, ServerUnavailable):
+            saving.attempts = min(attempts, self.context.settings.max_attempts - 1)
+        elif attempts >= self.context.settings.max_attempts:
+            saving.then = "failed"
+            saving.output = f"given up after {attempts} attempts in a row: {reason}"
+        if not self.context.stopping:
+            saving.delay = min(_FIRST_DELAY * 2 ** min(attempts, 10), _LONGEST_DELAY)
+            log.debug("instance %s: %s", self.claimed.id, saving.output or reason)
         # Without a session of the worker's own, the next one takes the instance over.
-        with contextlib.suppress(ConnectionLost):
-            await self.context.saver.save(
-                Saving(instance=self.claimed.id, then="release", delay=delay)
-            )
+        with contextlib.suppress(ConnectionLost, StoreError):
+            await self.context.saver.save(saving)
 
 
-def _load(claimed: Claimed) -> tuple[Graph, dict[str, Row]]:
+_STATUS = 6  # where a claimed node's status stands
+
+
+def _load(claimed: Claimed, results: Mapping[str, str]) -> tuple[Graph, dict[str, Row]]:
     nodes = []
     rows = {}
-    for id_, kind, query, name, left, right, status, generation, result, remaining in claimed.nodes:
+    for id_, kind, query, name, left, right, status, generation, remaining in claimed.nodes:
         nodes.append(make_node(id_, kind, query, name, left, right))
-        rows[id_] = Row(status=status, generation=generation, result=result, remaining=remaining)
+        rows[id_] = Row(status, generation, results.get(id_), remaining)
     return Graph.of(claimed.root, nodes), rows
 
 

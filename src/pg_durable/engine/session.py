@@ -41,6 +41,7 @@ class Session:
         self._capacity = settings.max_user_connections * settings.claim_ahead
         self._stop = asyncio.Event()
         self._attention = asyncio.Event()  # something may be due, or there is room again
+        self._suspicion = asyncio.Event()  # some instance may not be ours any more
         self._shown_idle = False
         control.on_notify = self._notified
         control.on_lost = engine.on_lost = self._attention.set
@@ -88,12 +89,14 @@ class Session:
                     tasks.create_task(self._context.saver.run()),
                     tasks.create_task(self._keep_lease()),
                     tasks.create_task(self._take_over()),
+                    tasks.create_task(self._drop_lost()),
                 ]
                 await self._claim_until_stopped()
                 await self._let_runs_end()
                 for task in background:
                     task.cancel()
-            await self._control.unregister(self._context.worker)
+            async with asyncio.timeout(self._settings.grace):
+                await self._control.unregister(self._context.worker)
         finally:
             self._context.saver.close()
             await self._cancel_runs()
@@ -130,7 +133,8 @@ class Session:
             return pause * 2
         if not self._shown_idle:
             await self._show_idle(True)
-            return 0.0  # look once more: a start may have committed before it could see this
+            if self._shown_idle:
+                return 0.0  # look once more: a start may have committed before it could see this
         pause = max(pause, _LONGEST_PAUSE)
         await self._attend(min(pause, self._settings.poll_interval))
         return 0.0 if self._attention.is_set() else pause * 4
@@ -161,15 +165,15 @@ class Session:
             log.error("a run ended with an error", exc_info=error)
 
     def _notified(self, payload: bytes) -> None:
+        # Anybody may notify: a payload is a reason to look, never to believe.
         if payload.startswith(CANCELLED):
-            self._drop(payload.removeprefix(CANCELLED).decode("utf-8", "replace"))
+            self._suspicion.set()
         else:
             self._attention.set()
 
     def _drop(self, instance: str) -> None:
         """Stop a run, and its statement in the server; the instance is not ours any more."""
         if (task := self._runs.get(instance)) is not None:
-            log.info("instance %s: cancelled or taken over", instance)
             task.cancel()
 
     async def _let_runs_end(self) -> None:
@@ -185,7 +189,7 @@ class Session:
     async def _keep_lease(self) -> None:
         while True:
             await asyncio.sleep(self._settings.heartbeat_interval)
-            if not await self._store.heartbeat(self._context.worker):
+            if not await self._control.heartbeat(self._context.worker):
                 raise ConnectionLost("other workers have declared this one dead")
             self._pool.close_idle()
 
@@ -195,12 +199,21 @@ class Session:
             if freed:
                 log.info("took over %d instances of workers that are gone", freed)
                 self._attention.set()
+            await asyncio.sleep(self._settings.take_over_interval)
+
+    async def _drop_lost(self) -> None:
+        """Stop runs whose instance was cancelled or taken over; at once when told of one."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.take_over_interval):
+                    await self._suspicion.wait()
+            self._suspicion.clear()
             if runs := dict(self._runs):
                 for instance in await self._store.lost(self._context.worker, list(runs)):
                     # Claimed anew meanwhile, it has another run, which is not lost.
                     if self._runs.get(instance) is runs[instance]:
                         self._drop(instance)
-            await asyncio.sleep(self._settings.take_over_interval)
+                await asyncio.sleep(_SHORTEST_PAUSE * 10)  # however many notifications come
 
     def _fail_if_lost(self) -> None:
         for wire in (self._control_wire, self._engine_wire):

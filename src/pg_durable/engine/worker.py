@@ -9,7 +9,7 @@ import signal
 import socket
 
 from pg_durable.engine.session import Session
-from pg_durable.errors import ServerUnavailable
+from pg_durable.errors import SchemaMismatch, ServerUnavailable
 from pg_durable.settings import Settings
 from pg_durable.store import StoreError
 from pg_durable.wire import ConnectionLost
@@ -39,14 +39,14 @@ class Worker:
 
         Raises:
             ServerUnavailable: the first connection failed, unless `wait_for_server`.
-            SchemaMismatch: the `df` schema is absent, or newer than this program.
+            SchemaMismatch: the `df` schema is absent, or newer than this program; likewise.
         """
         delay = _FIRST_DELAY
         while not self._stopping.is_set():
             try:
                 name = f"{socket.gethostname()}:{os.getpid()}"
                 self._session = await Session.open(self._settings, name)
-            except (ServerUnavailable, ConnectionLost) as error:
+            except (ServerUnavailable, ConnectionLost, SchemaMismatch, StoreError) as error:
                 if not wait_for_server:
                     raise
                 log.warning("%s; trying again in %.2f s", error, delay)

@@ -5,6 +5,7 @@ dataclass takes three times as long to make.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -118,6 +119,8 @@ def make_node(
     kind = _KINDS.get(node_type)
     if kind is None:
         raise InvalidWorkflow(f"This version cannot run {node_type} nodes.")
+    if kind is NodeType.SLEEP and not re.fullmatch(r"[0-9]{1,19}", query or "", re.ASCII):
+        raise InvalidWorkflow(f"SLEEP node {node_id}: {str(query)[:40]!r} is no number of seconds.")
     if kind in LEAVES or query is None:
         return Node(node_id, kind, query, name, left, right)
 
@@ -129,6 +132,8 @@ def make_node(
         raise InvalidWorkflow(f"{kind} node {node_id}: its configuration is not a JSON object.")
     condition = config.get("condition_node")
     rows_of = config.get("result_name") if "condition_type" in config else None
+    if not isinstance(rows_of, str | None) or not isinstance(condition, str | None):
+        raise InvalidWorkflow(f"{kind} node {node_id}: its configuration names no node or result.")
     if kind is NodeType.IF and condition is None and rows_of is None:
         raise InvalidWorkflow("IF node missing condition_node")
     return Node(

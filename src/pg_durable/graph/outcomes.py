@@ -89,7 +89,8 @@ class Progress:
     changes: list[Change] = field(default_factory=list)
     leaves: list[Leaf] = field(default_factory=list)
     outcome: Outcome | None = None  # of the whole instance
-    joined: bool = False  # a change here rests on outcomes of other leaves, or rules them out
+    joined: bool = False  # changes from number `own` on rest on outcomes of other leaves
+    own: int = 0
 
     @property
     def losers(self) -> frozenset[str]:

@@ -42,6 +42,7 @@ def fill_sql(
     text: str,
     results: Mapping[str, str],
     columns: Mapping[str, Sequence[str]] | None = None,
+    limit: int | None = None,
 ) -> str:
     """Replace references in a statement by SQL literals, and `$name.*` by a table.
 
@@ -50,11 +51,13 @@ def fill_sql(
 
     Raises:
         ReferenceFailed: there is no such row, value or field.
-        LimitExceeded: `$name.*` has more than 10,000 rows, or JSON is nested too deeply.
+        LimitExceeded: `$name.*` has more than 10,000 rows, JSON is nested too deeply, or the
+            values filled in have more than `limit` characters.
     """
     if not results or "$" not in text:
         return text
     stored, quotes = _Stored(results), _DollarQuotes(text)
+    filled = 0
 
     def fill(match: re.Match[str]) -> str:
         name = match["name"]
@@ -65,6 +68,13 @@ def fill_sql(
         else:
             value = _literal(match[0], stored.value(match))
         quotes.check(match, value)
+        nonlocal filled
+        filled += len(value)
+        if limit is not None and filled > limit:
+            raise LimitExceeded(
+                f"The values filled into the statement exceed {limit} characters.",
+                hint="Keep large values in a table, or raise max_result_bytes.",
+            )
         return value
 
     return _references(frozenset(results)).sub(fill, text)

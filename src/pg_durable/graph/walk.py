@@ -142,8 +142,12 @@ class Walk:
         elif parent.type is NodeType.THEN and node.id == parent.left:
             agenda.append((self._node(parent.right), scope))
         elif parent.type is NodeType.IF and node.id == parent.condition:
-            chosen = parent.left if is_true(outcome.result) else parent.right
-            agenda.append((self._node(chosen), scope))
+            try:
+                chosen = parent.left if is_true(outcome.result) else parent.right
+            except PgDurableError as error:
+                agenda.append((parent, Failed(error.message, {"sqlstate": error.sqlstate})))
+            else:
+                agenda.append((self._node(chosen), scope))
         else:
             agenda.append((parent, outcome))
 
@@ -159,7 +163,9 @@ class Walk:
         state.outcomes[join.children.index(branch.id)] = outcome
         if None in state.outcomes:
             return
-        progress.joined = True
+        if not progress.joined:
+            progress.joined = True
+            progress.own = len(progress.changes)
         del self._joins[join.id]
         results = []
         for number, (result, scope) in enumerate(
@@ -182,7 +188,6 @@ class Walk:
         agenda: list[tuple[Node, Scope | Outcome]],
         progress: Progress,
     ) -> None:
-        progress.joined = True
         left_won = winner.id == race.left
         for node in self.graph.subtree(self._node(race.right if left_won else race.left).id):
             if node not in self._settled and node not in self._stopped:

@@ -89,9 +89,14 @@ class Lane:
         self._wire = wire
         self._max_result_bytes = max_result_bytes
         self.prepared = True
+        self._rows: list[list[bytes | None]] = []
+        self._bytes = 0
+        wire.on_rows = self._take
         self.opened_at = time.monotonic()
         self.idle_since = self.opened_at
         self.reusable = True
+        # Otherwise a change of a node's row during its step would make the checkpoint fail.
+        self.sees_commits = True
 
     @classmethod
     async def open(cls, conninfo: str, max_result_bytes: int) -> "Lane":
@@ -104,14 +109,18 @@ class Lane:
         wire = await Wire.connect(conninfo)
         for name, statement in _STATEMENTS.items():
             wire.prepare(name, statement, CHECKPOINT_TYPES if name == _CHECKPOINT else ())
+        wire.execute("show default_transaction_isolation")
         try:
-            for result in await wire.sync():
+            results = await wire.sync()
+            for result in results:
                 if result.status not in _OK:
                     raise rejection(result)
         except BaseException:
             wire.close()
             raise
-        return cls(wire, max_result_bytes)
+        lane = cls(wire, max_result_bytes)
+        lane.sees_commits = results[-1].get_value(0, 0) == b"read committed"
+        return lane
 
     @property
     def usable(self) -> bool:
@@ -126,7 +135,7 @@ class Lane:
         """Begin a transaction and start the statement in it; `result` awaits its end."""
         self._queue(_BEGIN)
         self._wire.execute(statement)
-        return self._wire.sync()
+        return self._wire.sync(chunked=True)
 
     async def result(self, started: Started) -> str:
         """The result of a started statement as JSON text; its transaction is still open.
@@ -140,6 +149,21 @@ class Lane:
         if begin.status not in _OK:
             raise ConnectionLost(_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
         return await self._result_of(result)
+
+    def _take(self, chunk: PGresult) -> None:
+        columns = range(chunk.nfields)
+        for row in range(chunk.ntuples):
+            values = [chunk.get_value(row, column) for column in columns]
+            self._rows.append(values)
+            self._bytes += sum([len(value) for value in values if value is not None])
+        if self._bytes > self._max_result_bytes:
+            raise self._too_large(self._bytes)
+
+    def _too_large(self, size: int) -> LimitExceeded:
+        return LimitExceeded(
+            f"The result has {size} bytes or more; the limit is {self._max_result_bytes}.",
+            hint="Return fewer rows, keep them in a table, or raise max_result_bytes.",
+        )
 
     async def execute_alone(self, statement: str) -> str:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""
@@ -199,7 +223,8 @@ class Lane:
                 if started is not None:
                     await started  # called off; to be read before anything else is sent
                 raise rejection(result, of_the_user=name in (_DEFERRED, _COMMIT))
-        assert results[-1].command_status == b"COMMIT", results[-1].command_status
+        if results[-1].command_status != b"COMMIT":
+            raise ConnectionLost("the COMMIT of a step was answered with something else")
         return started
 
     def _queue(
@@ -216,12 +241,11 @@ class Lane:
 
     async def _result_of(self, result: PGresult) -> str:
         if result.status not in _OK:
+            self._rows, self._bytes = [], 0
             raise rejection(result)
         width = result.nfields
-        rows = [
-            [result.get_value(row, column) for column in range(width)]
-            for row in range(result.ntuples)
-        ]
+        self._take(result)  # what came as a whole, not in chunks
+        rows, self._rows, self._bytes = self._rows, [], 0
         columns = []
         for number in range(width):
             oid = result.ftype(number)
@@ -232,10 +256,7 @@ class Lane:
             columns.append(Column(name=name, type_oid=oid))
         text = encode(columns, rows, rows_affected=None if width else result.command_tuples)
         if len(text) > self._max_result_bytes:
-            raise LimitExceeded(
-                f"The result has {len(text)} bytes; the limit is {self._max_result_bytes}.",
-                hint="Return fewer rows, keep them in a table, or raise max_result_bytes.",
-            )
+            raise self._too_large(len(text))
         return text
 
     async def _convert(self, oid: int, rows: list[list[bytes | None]], column: int) -> None:
@@ -269,7 +290,8 @@ def rejection(result: PGresult, *, of_the_user: bool = True) -> Exception:
     message = _field(result, pq.DiagnosticField.MESSAGE_PRIMARY) or "unknown error"
     if sqlstate == LeaseLost.sqlstate and not of_the_user:
         return LeaseLost(message)
-    if sqlstate.startswith(("08", "57P")):  # the session or the server is being shut down
+    severity = result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED)
+    if severity in (b"FATAL", b"PANIC"):  # the session or the server is being shut down
         return ConnectionLost(message)
     details = {"sqlstate": sqlstate}
     details |= {key: text for key, which in _DETAILS.items() if (text := _field(result, which))}

@@ -16,6 +16,8 @@ _NOT_IN_A_TRANSACTION = frozenset({"25001", "2D000"})
 # The role's transactions are read-only by default: its statement changes nothing, so the
 # record of it can follow in a transaction of its own.
 _READ_ONLY = "25006"
+# Serialization failure and deadlock, in the checkpoint or at the commit: nothing was committed.
+_TRY_AGAIN = frozenset({"40001", "40P01"})
 # The statement deallocated the session's prepared statements.
 _NOT_PREPARED = "26000"
 
@@ -42,13 +44,15 @@ class RunAgain(Exception):
     """The instance is to be given back and walked again from its rows."""
 
 
-def statement_of(leaf: Leaf, variables: Mapping[str, str]) -> str:
+def statement_of(leaf: Leaf, variables: Mapping[str, str], limit: int) -> str:
     """The statement to run, with `{variables}` and then `$names` filled in.
 
     Raises:
-        ReferenceFailed, LimitExceeded: a name cannot be filled in.
+        ReferenceFailed: a name cannot be filled in.
+        LimitExceeded: what is filled in has more than `limit` characters.
     """
-    text = fill_sql(fill_variables(leaf.node.query or "", variables), leaf.scope.names)
+    text = fill_variables(leaf.node.query or "", variables)
+    text = fill_sql(text, leaf.scope.names, limit=limit)
     if "\0" in text:
         raise ReferenceFailed(
             "A filled-in value contains the character U+0000, which PostgreSQL texts cannot hold."
@@ -77,6 +81,7 @@ async def run_sql_steps(lane: Lane, statement: str, recorder: Recorder) -> None:
         LeaseLost: the node is not this worker's any more; nothing was committed.
         RunAgain: recorded, or not committed, in a way that the rows must tell.
         ConnectionLost: the session is gone; the rows tell whether the step was committed.
+        LimitExceeded, StepRefused: the step fails with this; its session is gone.
     """
     started = lane.begin(statement)
     while True:
@@ -88,9 +93,6 @@ async def run_sql_steps(lane: Lane, statement: str, recorder: Recorder) -> None:
                 await _record_apart(lane, recorder, outcome, AT_LEAST_ONCE)
             else:
                 await _record_apart(lane, recorder, error.failure, {})
-            return
-        except LimitExceeded as error:
-            await _record_apart(lane, recorder, failure_of(error), {})
             return
 
         checkpoint, following = await recorder.settle(Done(result), {}, may_follow=True)
@@ -125,6 +127,8 @@ async def _record_otherwise(
             await lane.commit(recorder.alone(again, {}))
         except Rejected as failed:
             await lane.commit_apart(recorder.alone(failed.failure, {}))
+    elif error.sqlstate in _TRY_AGAIN:
+        return
     elif error.of_the_user:
         # A deferred constraint or trigger: the statement failed after all.
         await lane.commit_apart(recorder.alone(error.failure, {}))

@@ -8,11 +8,25 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pg_durable.errors import ServerUnavailable
 
+# The worker's own sessions: no object that a user made is ever looked up by name, and no
+# setting of the role or the database gets in the way.
+_WORKER_OPTIONS = {
+    "search_path": "pg_catalog,pg_temp",
+    "timezone": "UTC",
+    "default_transaction_isolation": "read\\ committed",
+    "default_transaction_read_only": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+}
 # Values are shown alike everywhere, whatever the role or the database prefers.
 _STEP_OPTIONS = {
     "df.in_workflow": "true",
     "timezone": "UTC",
     "datestyle": "ISO,MDY",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
     "client_connection_check_interval": "5s",  # a dead worker's statement ends, too
 }
 _CONNECT_TIMEOUT = "30"  # seconds
@@ -35,7 +49,7 @@ def parse_dsn(dsn: str) -> dict[str, str]:
 
 def worker_dsn(dsn: str, purpose: str) -> str:
     """The worker's own sessions, told apart in pg_stat_activity by their purpose."""
-    return _with_defaults(parse_dsn(dsn), purpose, {"timezone": "UTC"})
+    return _with_defaults(parse_dsn(dsn), purpose, _WORKER_OPTIONS)
 
 
 def step_dsn(dsn: str, role: str, database: str | None) -> str:

@@ -15,9 +15,10 @@ import psycopg
 from psycopg import pq
 from psycopg.pq.abc import PGcancel, PGresult
 
-from pg_durable.errors import ServerUnavailable, StepRefused
+from pg_durable.errors import LimitExceeded, ServerUnavailable, StepRefused
 
 _COPYING = frozenset({pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH})
+_CHUNK = 256  # rows
 _FAILED = frozenset({pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE})
 
 
@@ -37,9 +38,13 @@ class Wire:
         self.lost: Exception | None = None
         self.on_notify: Callable[[bytes], None] | None = None
         self.on_lost: Callable[[], None] | None = None
+        # Takes rows as they come, so that a huge result never is in memory as a whole; may
+        # raise LimitExceeded to end the session.
+        self.on_rows: Callable[[PGresult], None] | None = None
         self._loop = asyncio.get_running_loop()
-        # Who waits for how many results; None: for all up to the next sync.
-        self._waiting: deque[tuple[asyncio.Future[Results], int | None]] = deque()
+        # Who waits for how many results (None: for all up to the next sync), and whether the
+        # rows of the second come in chunks.
+        self._waiting: deque[tuple[asyncio.Future[Results], int | None, bool]] = deque()
         self._queued = 0
         self._results: Results = []
         self._writing = False
@@ -90,19 +95,21 @@ class Wire:
         """Let the server answer what is queued so far without waiting for the rest, which a
         failure here still calls off. To be followed by `sync()`."""
         future: asyncio.Future[Results] = self._loop.create_future()
-        self._waiting.append((future, self._queued))
+        self._waiting.append((future, self._queued, False))
         self._send(self.pg.send_flush_request)
         self._queued = 0
         return future
 
-    def sync(self) -> "asyncio.Future[Results]":
+    def sync(self, *, chunked: bool = False) -> "asyncio.Future[Results]":
         """Send all that is queued; the future gives one result a statement (since `part()`).
+
+        With `chunked`, the rows of the second statement go to `on_rows` as they come.
 
         The future raises ConnectionLost, or StepRefused when a statement began a COPY with the
         client; the session is closed in both cases.
         """
         future: asyncio.Future[Results] = self._loop.create_future()
-        self._waiting.append((future, None))
+        self._waiting.append((future, None, chunked))
         self._send(self.pg.pipeline_sync)
         self._send(self._flush)
         self._queued = 0
@@ -111,9 +118,7 @@ class Wire:
     def close(self) -> None:
         """Close the session at once; the server stops and rolls back what it was doing."""
         if self.lost is None and self._waiting:
-            # A server that computes does not look at its socket; a cancel request reaches it.
-            cancel = self.pg.get_cancel()
-            self._loop.run_in_executor(None, _cancel_quietly, cancel)
+            self._cancel()
         self._lose(ConnectionLost("the session was closed"))
 
     def _send(self, send: Callable[..., None], *arguments: object) -> None:
@@ -148,8 +153,12 @@ class Wire:
             while self._waiting and not pg.is_busy():
                 result = pg.get_result()
                 if result is None:
+                    if self._waiting[0][2] and len(self._results) == 1:
+                        pg.set_chunked_rows_mode(_CHUNK)
                     continue
-                if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                if result.status == pq.ExecStatus.TUPLES_CHUNK and self.on_rows is not None:
+                    self.on_rows(result)
+                elif result.status == pq.ExecStatus.PIPELINE_SYNC:
                     self._answer()
                 elif result.status in _COPYING:
                     self._lose(StepRefused("COPY from or to the client cannot be a step."))
@@ -165,10 +174,18 @@ class Wire:
                 self.on_notify(notify.extra)
         except psycopg.Error as error:
             self._lose(ConnectionLost(_in_one_line(error)))
+        except LimitExceeded as error:
+            self._cancel()
+            self._lose(error)
+
+    def _cancel(self) -> None:
+        # A server that computes does not look at its socket; a cancel request reaches it.
+        cancel = self.pg.get_cancel()
+        self._loop.run_in_executor(None, _cancel_quietly, cancel)
 
     def _answer(self) -> None:
         done, self._results = self._results, []
-        future, _ = self._waiting.popleft()
+        future, _, _ = self._waiting.popleft()
         if not future.done():
             future.set_result(done)
 
@@ -185,7 +202,7 @@ class Wire:
             self.on_lost()
 
     def _fail_waiting(self, why: Exception) -> None:
-        for future, _ in self._waiting:
+        for future, _, _ in self._waiting:
             if not future.done():
                 future.set_exception(why)
                 future.exception()  # with two for one caller, the second may go unread

@@ -191,7 +191,7 @@ async def test_cancel_tells_what_it_changed(cli: Cli, client: Client) -> None:
 
 
 async def test_a_reader_that_goes_away_is_no_error(cli: Cli, db: Database) -> None:
-    await db.rows("select df.start('select 1', repeat('x', 3000)) from generate_series(1, 200)")
+    await db.rows("select df.start('select 1', repeat('x', 1900)) from generate_series(1, 200)")
     line = " ".join(command("list", "--all")) + " | head -1"
 
     process = await asyncio.create_subprocess_shell(

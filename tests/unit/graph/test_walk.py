@@ -103,7 +103,6 @@ def test_a_join_waits_for_all_branches_and_keeps_their_order() -> None:
     walk.settle(leaves[0], Failed("first"))
     progress = walk.settle(leaves[1], Failed("second"))
 
-    assert progress.joined
     assert progress.outcome == Failed("JOIN branch 1 failed: first")
 
 
@@ -143,7 +142,6 @@ def test_the_first_branch_to_finish_wins_the_race_and_stops_the_other() -> None:
     too_late = walk.settle(right_leaf, Done("2"))
 
     assert ids(progress) == [after]
-    assert progress.joined
     assert progress.losers == {c, d, right}
     assert progress.leaves[0].scope.names == {"x": "1"}
     assert (too_late.changes, too_late.leaves) == ([], [])

@@ -22,7 +22,7 @@ def test_the_workers_own_role_keeps_its_password() -> None:
 def test_the_users_options_are_kept_and_ours_come_after_them() -> None:
     parts = conninfo_to_dict(worker_dsn("host=h options='-c work_mem=1MB'", "poll"))
 
-    assert parts["options"] == "-c work_mem=1MB -c timezone=UTC"
+    assert str(parts["options"]).startswith("-c work_mem=1MB -c search_path=pg_catalog,pg_temp ")
     assert parts["application_name"] == "pg_durable:worker:poll"
 
 

@@ -70,6 +70,14 @@ begin
 
   if not found
      or not df._record(p_instance, p_nodes, p_generations, p_statuses, p_results, p_details) then
+    -- A step that cancels its own instance: the cancellation commits with what else it did.
+    perform from df.instances i
+    where i.id = p_instance
+      and i.status = 'cancelled'
+      and i.xmin = pg_current_xact_id_if_assigned()::xid;
+    if found then
+      return;
+    end if;
     raise exception using
       errcode = 'WF002',
       message = 'the claim on this instance is gone',
@@ -85,9 +93,12 @@ end $$;
 --   waits     [{node, generation, seconds}] waits that begin now, unless they began before
 --   then      'park' | 'release' | 'completed' | 'failed' | null
 --   delay     seconds until a released instance is due again
+--   attempts  how many times in a row it was given back
 --   output    text for a failed instance
--- Returns the instances whose claim, or a node of which, was no longer p_worker's to change.
-create or replace function df._save(p_worker bigint, p_items json) returns setof text
+-- Returns what could not be recorded: instances whose claim, or a node of which, was no longer
+-- p_worker's to change ('lost'), or whose row a cancellation holds that is still open ('busy').
+create or replace function df._save(p_worker bigint, p_items json)
+returns table (instance text, reason text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -99,9 +110,12 @@ begin
     select value from json_array_elements(p_items) order by value ->> 'instance'
   loop
     v_id := v ->> 'instance';
-    perform from df.instances where id = v_id and worker = p_worker for update;
+    perform from df.instances i where i.id = v_id and i.worker = p_worker for update skip locked;
     if not found then
-      return next v_id;
+      return query
+      select v_id, case
+        when exists (select from df.instances i where i.id = v_id and i.worker = p_worker)
+          then 'busy' else 'lost' end;
       continue;
     end if;
 
@@ -109,7 +123,8 @@ begin
       v_id, df._texts(v -> 'nodes'), df._texts(v -> 'generations')::int[],
       df._texts(v -> 'statuses'), df._texts(v -> 'results'), df._texts(v -> 'details'))
     then
-      return next v_id;
+      return query select v_id, 'lost';
+      continue;
     end if;
 
     perform df._begin_waits(v_id, v -> 'waits');
@@ -125,7 +140,7 @@ begin
         where id = v_id;
       when 'release' then
         update df.instances
-        set worker = null, attempts = attempts + 1,
+        set worker = null, attempts = (v ->> 'attempts')::int,
             due_at = clock_timestamp() + make_interval(secs => (v ->> 'delay')::float8)
         where id = v_id;
       when 'completed', 'failed' then

@@ -12,10 +12,14 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_worker bigint := nextval(pg_get_serial_sequence('df._worker_epoch', 'worker'));
+  v_worker bigint;
 begin
   -- The lock comes before the row: a row without its lock would look like a dead worker.
-  perform pg_advisory_lock(df._lock_class(), v_worker::int);
+  -- Anybody may hold any advisory lock, so a number that is taken is passed over.
+  loop
+    v_worker := nextval(pg_get_serial_sequence('df._worker_epoch', 'worker'));
+    exit when pg_try_advisory_lock(df._lock_class(), v_worker::int);
+  end loop;
   insert into df._worker_epoch (worker, name) overriding system value values (v_worker, p_name);
   return v_worker;
 end $$;
@@ -29,9 +33,11 @@ declare
   v_freed bigint;
 begin
   delete from df._worker_epoch where worker = p_worker;
+  -- A row locked by a cancellation that is not committed yet is left to the next take-over.
   update df.instances
   set worker = null, due_at = clock_timestamp()
-  where worker = p_worker;
+  where id = any (array(
+    select i.id from df.instances i where i.worker = p_worker for update skip locked));
   get diagnostics v_freed = row_count;
   if v_freed > 0 then
     perform df._wake();
@@ -51,8 +57,8 @@ begin
 end $$;
 
 -- Make due what dead workers held: those whose control session is gone, or whose
--- heartbeat is older than the lease. Returns how many instances became due.
-create or replace function df._take_over(p_worker bigint, p_lease interval) returns bigint
+-- heartbeat is older than the lease (in seconds). Returns how many instances became due.
+create or replace function df._take_over(p_worker bigint, p_lease float8) returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -62,12 +68,17 @@ begin
   delete from df._worker_epoch
   where worker <> p_worker
     and (pg_try_advisory_xact_lock(df._lock_class(), worker::int)
-         or last_seen_at < clock_timestamp() - p_lease);
+         or last_seen_at < clock_timestamp() - make_interval(secs => p_lease));
 
-  update df.instances i
+  -- Locked rows wait for the next round: a cancellation that stays open must hold up nobody.
+  update df.instances
   set worker = null, due_at = clock_timestamp()
-  where i.worker is not null
-    and not exists (select from df._worker_epoch e where e.worker = i.worker);
+  where id = any (array(
+    select i.id
+    from df.instances i
+    where i.worker is not null
+      and not exists (select from df._worker_epoch e where e.worker = i.worker)
+    for update skip locked));
   get diagnostics v_freed = row_count;
   return v_freed;
 end $$;
@@ -113,7 +124,7 @@ as $$
     where i.id = any (array(
       select d.id
       from df.instances d
-      where d.due_at <= clock_timestamp()
+      where d.due_at <= statement_timestamp()   -- stable, so the index bounds the scan
       order by d.due_at
       limit p_limit
       for update skip locked))
@@ -129,12 +140,23 @@ as $$
     end,
     (select json_agg(json_build_array(
         n.id, n.node_type, n.query, n.result_name, n.left_node, n.right_node,
-        n.status, n.generation, n.result::text,
+        n.status, n.generation,
         extract(epoch from n.due_at - clock_timestamp())::float8))
      from df.nodes n
      where n.instance_id = c.id)
   from claimed c
   left join pg_roles r on r.oid = c.submitted_by
+$$;
+
+-- The results of an instance's finished nodes, for walking on from them.
+create or replace function df._results(p_instance text) returns table (node text, result text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select n.id, n.result
+  from df.nodes n
+  where n.instance_id = p_instance
+    and n.status in ('completed', 'failed')
 $$;
 
 -- Which of the instances p_worker does not hold any more: cancelled, or taken over.
@@ -149,5 +171,6 @@ $$;
 
 revoke execute on function
   df._register(text), df._unregister(bigint), df._heartbeat(bigint),
-  df._take_over(bigint, interval), df._claim(bigint, int), df._lost(bigint, json)
+  df._take_over(bigint, float8), df._claim(bigint, int), df._results(text),
+  df._lost(bigint, json)
 from public;

@@ -54,6 +54,18 @@ begin
     raise exception using
       errcode = 'WF001',
       message = format('database "%s" does not exist', new.database);
+  elsif new.database <> current_database() then
+    raise exception using
+      errcode = 'WF004',
+      message = format('database "%s" is not that of the df schema, "%s"; this version runs '
+                       'steps only there', new.database, current_database()),
+      hint = 'Leave the database out, or reach the other one from a step (dblink, postgres_fdw).';
+  end if;
+
+  if octet_length(new.label) > 2000 then
+    raise exception using
+      errcode = 'WF007',
+      message = format('the label has %s bytes; the limit is 2000', octet_length(new.label));
   end if;
 
   select r.rolcanlogin, r.rolsuper into v_role
@@ -150,6 +162,12 @@ begin
   insert into df._start as s (fut, label, database)
   values (start.fut, start.label, start.database)
   returning s.id into v_id;
+  if v_id is null then                -- triggers are off: session_replication_role
+    raise exception using
+      errcode = 'WF004',
+      message = 'df.start(): nothing was started, because this session does not fire triggers',
+      hint = 'Reset session_replication_role.';
+  end if;
   return v_id;
 end
 $$;

@@ -1,0 +1,20 @@
+-- The last file: every function of df resolves names in pg_catalog alone, whoever calls it.
+-- With the caller's search_path, an operator that somebody planted in public for our column
+-- types would be preferred to PostgreSQL's own, and run with the caller's rights.
+-- Left out: functions with a parsed body, whose names are resolved already, and df.explain,
+-- which evaluates the caller's expression as the caller would.
+do $$
+declare
+  v_function regprocedure;
+begin
+  for v_function in
+    select p.oid
+    from pg_catalog.pg_proc p
+    where p.pronamespace = 'df'::pg_catalog.regnamespace
+      and p.prosqlbody is null
+      and p.proname <> 'explain'
+  loop
+    execute pg_catalog.format('alter function %s set search_path = pg_catalog, pg_temp', v_function);
+  end loop;
+end
+$$;

@@ -1,0 +1,184 @@
+"""One user's workflows, locks and objects never stop or capture anybody else's."""
+
+import pytest
+
+from pg_durable.engine.worker import Worker
+from support.database import Database
+from support.waiting import until
+from support.workers import worker_here
+
+
+async def test_objects_planted_in_public_are_not_run_by_the_worker(
+    db: Database, database: str
+) -> None:
+    await db.rows("create table captured (who text)")
+    await db.rows("grant all on schema public to public")
+    for argument in ("text", "float8"):
+        await db.rows(
+            f"create function public.make_interval(secs {argument}) returns interval"
+            " language plpgsql as $$ begin insert into public.captured values (current_user); return '15 s'; end $$"
+        )
+    await db.rows(
+        "create function public.same(df.instance_id, text) returns boolean language plpgsql as $$"
+        " begin insert into public.captured values (current_user); return true; end $$"
+    )
+    await db.rows(
+        "create operator public.="
+        " (leftarg = df.instance_id, rightarg = text, function = public.same)"
+    )
+
+    async with worker_here(database, take_over_interval=0.05):
+        instance = await db.start("'select 1'")
+        assert await db.wait(instance) == "completed"
+        await db.rows("select df.cancel(%s)", instance)
+
+    assert await db.rows("select * from captured") == []
+
+
+async def test_an_invented_cancel_notification_changes_nothing(
+    db: Database, worker: Worker
+) -> None:
+    instance = await db.start("'select 42 as v from pg_sleep(1)'")
+
+    async def running() -> bool:
+        return await db.status(instance) == "running"
+
+    await until(running)
+    await db.rows("select pg_notify('pg_durable', 'cancel ' || %s)", instance)
+
+    assert await db.wait(instance) == "completed"
+
+
+async def test_a_cancellation_left_open_holds_up_nobody_else(db: Database, database: str) -> None:
+    async with worker_here(database, take_over_interval=0.1):
+        slow = await db.start("'select pg_sleep(1)' ~> 'select 1'")
+
+        async def running() -> bool:
+            return await db.status(slow) == "running"
+
+        await until(running)
+        other = await Database.connect(db.conninfo)
+        await other.rows("begin")
+        await other.rows("select df.cancel(%s)", slow)
+
+        innocent = await db.start("df.sleep(1) ~> 'select 1'")
+        assert await db.wait(innocent, within=10) == "completed"
+        await other.rows("rollback")
+        assert await db.wait(slow, within=10) == "completed"
+        await other.close()
+
+
+async def test_branches_that_wait_for_each_others_rows_do_not_deadlock_the_worker(
+    db: Database, worker: Worker
+) -> None:
+    await db.rows("create table c (n int)")
+    await db.rows("insert into c values (0)")
+    await db.rows("create table l (i int)")
+    await db.rows(
+        "create function touch() returns trigger language plpgsql as"
+        " $$ begin update c set n = n + 1; return null; end $$"
+    )
+    await db.rows(
+        "create constraint trigger late after insert on l deferrable initially deferred"
+        " for each row execute function touch()"
+    )
+
+    instance = await db.start(
+        "('with u as (update c set n = n + 1 returning 1) select pg_sleep(0.5) from u'"
+        " & 'insert into l values (1)') ~> 'select n from c'"
+    )
+
+    assert await db.wait(instance, within=15) == "completed"
+    assert (await db.result(instance))["rows"] == [{"n": 2}]
+
+
+async def test_a_step_may_cancel_its_own_instance(db: Database, worker: Worker) -> None:
+    instance = await db.start("'select df.cancel(''{sys_instance_id}'')' ~> 'select 1'")
+
+    assert await db.wait(instance, within=10) == "cancelled"
+
+
+async def test_a_node_finished_behind_the_workers_back_does_not_strand_its_instance(
+    db: Database, worker: Worker
+) -> None:
+    instance = await db.start("'select pg_sleep(1)' ~> 'select 2 as v'")
+
+    async def running() -> bool:
+        return await db.status(instance) == "running"
+
+    await until(running)
+    await db.rows(
+        "update df.nodes set status = 'completed', result = '{\"rows\":[],\"row_count\":0}'"
+        " where instance_id = %s and query like '%%sleep%%'",
+        instance,
+    )
+
+    assert await db.wait(instance, within=15) == "completed"
+
+
+@pytest.mark.parametrize("sqlstate", ["08001", "57P01"])
+async def test_an_error_that_only_looks_like_a_lost_connection_fails_the_step(
+    db: Database, worker: Worker, sqlstate: str
+) -> None:
+    instance = await db.scalar(
+        "select df.start(%s)",
+        f"do $$ begin raise exception 'far away' using errcode = '{sqlstate}'; end $$",
+    )
+
+    assert await db.wait(instance, within=10) == "failed"
+
+
+async def test_a_step_that_keeps_ending_its_session_is_given_up(
+    db: Database, database: str
+) -> None:
+    async with worker_here(database, max_attempts=2):
+        instance = await db.start("'select pg_terminate_backend(pg_backend_pid())'")
+
+        assert await db.wait(instance, within=15) == "failed"
+    assert "given up after 2 attempts in a row" in await db.output(instance)
+
+
+async def test_a_huge_result_is_cut_off_while_it_is_read(db: Database, database: str) -> None:
+    async with worker_here(database, max_result_bytes=100_000):
+        huge = await db.start("'select repeat(''x'', 1000) from generate_series(1, 10000000)'")
+        assert await db.wait(huge, within=10) == "failed"
+
+    assert "max_result_bytes" in await db.output(huge)
+
+
+async def test_a_statement_that_substitution_blows_up_fails(db: Database, database: str) -> None:
+    async with worker_here(database, max_result_bytes=100_000):
+        instance = await db.start(
+            "'select repeat(''x'', 60000) as x' |=> 'x' ~> 'select length($x || $x)'"
+        )
+        assert await db.wait(instance) == "failed"
+
+    assert "exceed 100000 characters" in await db.output(instance)
+
+
+async def test_a_role_that_sees_snapshots_runs_a_slow_step_once(
+    db: Database, worker: Worker
+) -> None:
+    await db.rows("create sequence runs")
+    await db.rows("create role snap login")
+    await db.rows("alter role snap set default_transaction_isolation = 'repeatable read'")
+    await db.rows("select df.grant_usage('snap')")
+    await db.rows("grant all on sequence runs to snap")
+    snap = await db.connect_as("snap")
+
+    instance = await snap.start("'select nextval(''runs''), pg_sleep(0.5)'")
+
+    assert await db.wait(instance) == "completed"
+    assert await db.scalar("select last_value from runs") == 1
+    await snap.close()
+    await db.rows("drop owned by snap")
+    await db.rows("drop role snap")
+
+
+async def test_locks_that_anybody_may_take_do_not_keep_a_worker_from_starting(
+    db: Database, database: str
+) -> None:
+    await db.rows("select pg_advisory_lock(1885824117, g) from generate_series(1, 20) g")
+
+    async with worker_here(database):
+        assert await db.wait(await db.start("'select 1'"), within=10) == "completed"
