@@ -16,7 +16,8 @@ async def test_objects_planted_in_public_are_not_run_by_the_worker(
     for argument in ("text", "float8"):
         await db.rows(
             f"create function public.make_interval(secs {argument}) returns interval"
-            " language plpgsql as $$ begin insert into public.captured values (current_user); return '15 s'; end $$"
+            " language plpgsql as $$"
+            " begin insert into public.captured values (current_user); return '15 s'; end $$"
         )
     await db.rows(
         "create function public.same(df.instance_id, text) returns boolean language plpgsql as $$"
