@@ -20,6 +20,7 @@ from pg_durable.wire.dsn import worker_dsn
 
 log = logging.getLogger(__name__)
 
+_FAREWELL = 5.0  # seconds that giving back what is held may take
 _SHORTEST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.016  # then the worker counts as idle and waits to be notified
 
@@ -95,8 +96,9 @@ class Session:
                 await self._let_runs_end()
                 for task in background:
                     task.cancel()
-            async with asyncio.timeout(self._settings.grace):
-                await self._control.unregister(self._context.worker)
+            with suppress(TimeoutError):  # whoever comes next takes over what is left
+                async with asyncio.timeout(_FAREWELL):
+                    await self._control.unregister(self._context.worker)
         finally:
             self._context.saver.close()
             await self._cancel_runs()

@@ -127,3 +127,25 @@ async def test_instances_of_a_worker_that_left_no_trace_are_taken_over(db: Datab
 
     async with worker_here(db.conninfo):
         assert await db.wait(instance) == "completed"
+
+
+async def test_a_worker_without_grace_gives_back_a_running_step_at_once(
+    database: str, db: Database
+) -> None:
+    await db.rows("create table t (i int)")
+    async with worker_here(database, grace=0):
+        instance = await db.start("'insert into t select 1 from pg_sleep(60)'")
+
+        async def active() -> object:
+            return await db.scalar(
+                "select count(*) from pg_stat_activity"
+                " where query like 'insert into t%%' and state = 'active'"
+            )
+
+        await until(active)
+
+    assert await db.row("select status, worker from df.instances where id = %s", instance) == (
+        "running",
+        None,
+    )
+    assert await db.scalar("select count(*) from df._worker_epoch") == 0
