@@ -33,6 +33,7 @@ class Chain:
         self._until = 0.0
         self._shown: asyncio.TimerHandle | None = None
         self._sees_commits = True
+        self._committing = False
         self.task = asyncio.current_task()
 
     async def run(self, statement: str) -> Progress:
@@ -57,6 +58,7 @@ class Chain:
         finally:
             if self._shown is not None:
                 self._shown.cancel()
+            self._commit_ended()  # also one that was cut off: nobody may wait for it
             context.pool.release(lane, claimed.role, claimed.database)
         return self._progress
 
@@ -71,6 +73,7 @@ class Chain:
         run.stop(progress.losers)  # at once: they may hold what this commit waits for
         changes = run.to_record_now(progress)
         run.committing += 1
+        self._committing = True
         checkpoint = Checkpoint(
             instance=run.claimed.id,
             worker=run.context.worker,
@@ -83,12 +86,18 @@ class Chain:
     def landed(self) -> None:
         """See `Recorder`."""
         self._run.landed(self._progress)
+        self._commit_ended()
         if self._following is not None:
             if self._run.walk.lost(self._following):
                 raise Outraced(f"node {self._following.node.id} lost a race")
             self._progress.leaves.clear()
             self.leaf, self._following = self._following, None
             self._show_when_slow()
+
+    def _commit_ended(self) -> None:
+        if self._committing:
+            self._committing = False
+            self._run.commit_ended()
 
     def alone(self, outcome: Outcome, marks: Mapping[str, str]) -> Checkpoint:
         """See `Recorder`."""

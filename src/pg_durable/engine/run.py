@@ -154,6 +154,8 @@ class Run:
             if progress.outcome is not None:
                 self._outcome = progress.outcome
             for leaf in progress.leaves:
+                if self.walk.lost(leaf):
+                    continue  # since this progress was held
                 if leaf.node.type is NodeType.SQL:
                     self._ready.append(leaf)
                 elif (rest := self._rest_of(leaf)) <= 0:
@@ -161,12 +163,13 @@ class Run:
                 else:
                     self._waits[leaf.node.id] = (leaf, self._loop.time() + rest)
 
-    def stop(self, losers: frozenset[str]) -> None:
+    def stop(self, losers: set[str]) -> None:
         """Let go of what lost a race: leaves to run, waits, statements that are running."""
         if not losers:
             return
         self._ready = [leaf for leaf in self._ready if leaf.node.id not in losers]
         self._entered = [wait for wait in self._entered if wait[0] not in losers]
+        self._unsaved = [change for change in self._unsaved if change.node not in losers]
         for node in losers & self._waits.keys():
             del self._waits[node]
         for chain in self._chains:
@@ -228,6 +231,9 @@ class Run:
         """A checkpoint is committed."""
         self._finished = progress.outcome is not None and not progress.changes
         self._attempts = 0
+
+    def commit_ended(self) -> None:
+        """A checkpoint is not under way any more, whatever became of it."""
         self.committing -= 1
         self._changed.set()
 

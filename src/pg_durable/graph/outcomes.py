@@ -91,8 +91,4 @@ class Progress:
     outcome: Outcome | None = None  # of the whole instance
     joined: bool = False  # changes from number `own` on rest on outcomes of other leaves
     own: int = 0
-
-    @property
-    def losers(self) -> frozenset[str]:
-        """The nodes that lost a race by this."""
-        return frozenset(c.node for c in self.changes if isinstance(c.outcome, Stopped))
+    losers: set[str] = field(default_factory=set)  # nodes that lost a race by this

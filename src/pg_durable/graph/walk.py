@@ -189,10 +189,13 @@ class Walk:
         progress: Progress,
     ) -> None:
         left_won = winner.id == race.left
-        for node in self.graph.subtree(self._node(race.right if left_won else race.left).id):
-            if node not in self._settled and node not in self._stopped:
+        losers = self.graph.subtree(self._node(race.right if left_won else race.left).id)
+        for node in losers:
+            # Also one that is settled: its commit may still be under way, and must not land.
+            if not self._rows[node].terminal and node not in self._stopped:
                 progress.changes.append(Change(node, self._rows[node].generation, Stopped()))
-            self._stopped.add(node)
+        progress.losers.update(losers)
+        self._stopped.update(losers)
         progress.leaves = [leaf for leaf in progress.leaves if not self.lost(leaf)]
         scope = self._races.pop(race.id)[winner.id]
         if isinstance(outcome, Failed):

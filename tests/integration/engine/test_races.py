@@ -98,3 +98,39 @@ async def test_close_races_have_exactly_one_winner(db: Database, worker: Worker)
     assert await db.rows("select status, count(*) from df.instances group by 1") == [
         ("completed", 200)
     ]
+
+
+async def test_a_commit_cut_off_by_a_lost_race_does_not_hold_up_what_follows(
+    db: Database, worker: Worker
+) -> None:
+    await db.rows("create table slow_commit (i int)")
+    await db.rows(
+        "create function dawdle() returns trigger language plpgsql as"
+        " $$ begin perform pg_sleep(60); return null; end $$"
+    )
+    await db.rows(
+        "create constraint trigger late after insert on slow_commit deferrable initially deferred"
+        " for each row execute function dawdle()"
+    )
+
+    instance = await db.start(
+        "(('insert into slow_commit values (1)' ~> 'select 1') | 'select pg_sleep(0.5)')"
+        " ~> (('select 1 as v' | df.sleep(60)) & 'select 2 as v') ~> 'select 3 as v'"
+    )
+
+    assert await db.wait(instance, within=10) == "completed", await db.output(instance)
+    assert (await db.result(instance))["rows"] == [{"v": 3}]
+    assert await db.scalar("select count(*) from slow_commit") == 0
+
+
+async def test_a_loser_that_failed_unrecorded_does_not_spoil_the_winners_checkpoint(
+    db: Database, worker: Worker
+) -> None:
+    instance = await db.start(
+        "('select null::int as v' |=> 'x')"
+        " ~> (('select $x' & 'select pg_sleep(60)') | 'select 2 as v from pg_sleep(0.5)')"
+    )
+
+    assert await db.wait(instance, within=10) == "completed", await db.output(instance)
+    assert (await db.result(instance))["rows"] == [{"v": 2}]
+    assert await db.scalar("select attempts from df.instances where id = %s", instance) == 0
