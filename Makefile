@@ -3,13 +3,17 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-matrix check bench clean
+.PHONY: demo test test-long test-matrix check bench clean
 
 demo: .venv/ready
 	$(BIN)/pg-durable demo
 
 test: .venv/ready
 	$(BIN)/pytest
+
+# Random graphs by the thousand, also with workers that are killed: a quarter of an hour at most.
+test-long: .venv/ready
+	$(BIN)/pytest -n0 -s tests/long
 
 # On PostgreSQL 14 to 18, or some: make test-matrix MAJORS="14 18"
 test-matrix: .venv/ready

@@ -20,6 +20,7 @@ OLDEST_SERVER = 140000
 # The order matters where a function's text names another that must exist already.
 FUNCTION_FILES = (
     "envelope.sql",
+    "cron.sql",
     "dsl.sql",
     "operators.sql",
     "vars.sql",
@@ -29,6 +30,7 @@ FUNCTION_FILES = (
     "graph.sql",
     "start.sql",
     "control.sql",
+    "signals.sql",
     "nodes.sql",
     "monitoring.sql",
     "progress.sql",

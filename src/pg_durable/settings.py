@@ -28,6 +28,9 @@ class Settings:
         lane_max_age: a session is closed after this, so that changed settings of a role count.
         lane_idle: an unused session is closed after this.
         max_result_bytes: the largest result of one step, as JSON text.
+        loop_min_interval: an iteration of a loop with neither a condition nor a wait takes this
+            long at least.
+        max_loop_iterations: a loop that has had so many fails; 0: loops may go on for ever.
     """
 
     dsn: str = ""
@@ -45,6 +48,8 @@ class Settings:
     lane_max_age: float = 60.0
     lane_idle: float = 30.0
     max_result_bytes: int = 64 * 1024 * 1024
+    loop_min_interval: float = 1.0
+    max_loop_iterations: int = 0
 
     @classmethod
     def load(
@@ -64,19 +69,20 @@ class Settings:
                 source = f"PG_DURABLE_{item.name.upper()}"
                 given = environment.get(source)
             if given is not None:
-                values[item.name] = _convert(source, given, type(item.default))
+                values[item.name] = _convert(source, given, getattr(cls(), item.name))
         return replace(cls(), **values)
 
 
-def _convert(source: str, given: str | float, kind: type) -> str | float:
+def _convert(source: str, given: str | float, default: str | float) -> str | float:
+    kind = type(default)
     if kind is str:
         return str(given)
     try:
         value = kind(given)
     except ValueError:
         raise InvalidWorkflow(f"{source} is {given!r}, which is not a number.") from None
-    minimum = 1 if kind is int else 0
+    assert isinstance(value, int | float)
+    minimum = 1 if kind is int and default else 0
     if not minimum <= value < float("inf"):
         raise InvalidWorkflow(f"{source} is {given}; it must be at least {minimum}, and finite.")
-    assert isinstance(value, int | float)
     return value

@@ -1,20 +1,22 @@
 """The `df._…` functions, one typed coroutine each. No other module names them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import orjson
 from psycopg import pq
 
 from pg_durable.errors import PgDurableError
-from pg_durable.graph.outcomes import Change, Done, Failed, Outcome, Stopped
+from pg_durable.graph.outcomes import Change, Done, Failed, Outcome
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.arrays import int_array, text_array
 
 CHANNEL = "pg_durable"
 BUSY = "busy"
-CANCELLED = b"cancel "  # what a notification begins with that names a cancelled instance
+# What notifications begin with that name an instance: it was cancelled, or sent a signal.
+CANCELLED = b"cancel "
+SIGNALLED = b"signal "
 
 # Text, int8, text[] and int4[]: the parameters of df._checkpoint.
 CHECKPOINT = "select df._checkpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)"
@@ -46,7 +48,24 @@ class Claimed:
     variables: Mapping[str, str]
     attempts: int
     refusal: str | None
-    nodes: Sequence[Sequence[Any]]  # id, type, query, name, left, right, status, generation, …
+    clock: float  # the server's, in seconds since 1970
+    nodes: Sequence[Sequence[Any]]  # the columns of df._claim's nodes, in their order
+
+
+class Left(NamedTuple):
+    """What a node has left for walking on: a result, details, what a loop carries."""
+
+    result: str | None  # JSON text
+    details: Mapping[str, Any] | None
+    names: str | None  # JSON text
+
+
+class Signal(NamedTuple):
+    """A signal that no wait has taken yet."""
+
+    id: int
+    name: str
+    data: str  # JSON text
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,8 +74,8 @@ class Saving:
 
     instance: str
     changes: Sequence[Change] = ()
-    running: Sequence[str] = ()
-    waits: Sequence[tuple[str, int, float]] = ()  # node, generation, seconds
+    running: Sequence[tuple[str, int]] = ()  # node, generation
+    waits: Sequence[tuple[str, int, float | None]] = ()  # node, generation, end
     then: str | None = None  # park, release, completed, failed
     delay: float = 0.0
     attempts: int = 0
@@ -70,9 +89,10 @@ class Saving:
             "generations": [change.generation for change in self.changes],
             "statuses": [change.status for change in self.changes],
             "results": [change.result for change in self.changes],
-            "details": [_details(change.outcome, None) for change in self.changes],
-            "running": self.running,
-            "waits": [{"node": n, "generation": g, "seconds": s} for n, g, s in self.waits],
+            "details": [change.details for change in self.changes],
+            "running": [node for node, _ in self.running],
+            "running_generations": [generation for _, generation in self.running],
+            "waits": [{"node": n, "generation": g, "until": u} for n, g, u in self.waits],
             "then": self.then,
             "delay": self.delay,
             "attempts": self.attempts,
@@ -88,7 +108,6 @@ class Checkpoint:
     worker: int
     changes: Sequence[Change]
     outcome: Outcome | None  # of the whole instance
-    marks: Mapping[str, str] = field(default_factory=dict)  # for the step's status_details
 
     def params(self) -> list[bytes | None]:
         """The parameters of CHECKPOINT, in CHECKPOINT_FORMATS."""
@@ -98,9 +117,7 @@ class Checkpoint:
             generations.append(change.generation)
             statuses.append(change.status)
             results.append(change.result)
-            details.append(_details(change.outcome, None))
-        if self.marks:
-            details[0] = _details(self.changes[0].outcome, self.marks)
+            details.append(change.details)
         outcome = self.outcome
         status = None
         if outcome is not None:
@@ -116,13 +133,6 @@ class Checkpoint:
             status,
             outcome.message.encode(errors="replace") if isinstance(outcome, Failed) else None,
         ]
-
-
-def _details(outcome: Outcome | Stopped, marks: Mapping[str, str] | None) -> str | None:
-    if not isinstance(outcome, Failed) and not marks:
-        return None
-    details = {**((isinstance(outcome, Failed) and outcome.details) or {}), **(marks or {})}
-    return orjson.dumps(details).decode() if details else None
 
 
 class Store:
@@ -164,17 +174,34 @@ class Store:
     async def claim(self, worker: int, limit: int) -> list[Claimed]:
         """Claim up to `limit` due instances, oldest first."""
         rows = await self._rows(
-            "select id, label, database, role, root_node, vars, attempts, refusal, nodes"
+            "select id, label, database, role, root_node, vars, attempts, refusal, clock, nodes"
             " from df._claim($1, $2)",
             worker,
             limit,
         )
         return [_claimed(row) for row in rows]
 
-    async def results(self, instance: str) -> dict[str, str]:
-        """The results of an instance's finished nodes, as JSON texts by node."""
-        rows = await self._rows("select * from df._results($1)", instance)
-        return {row[0]: row[1] for row in rows if row[0] and row[1] is not None}
+    async def left_by_nodes(self, instance: str) -> dict[str, Left]:
+        """What the nodes of an instance have left for walking on, by node."""
+        rows = await self._rows(
+            "select node, result, details, names from df._results($1)", instance
+        )
+        return {
+            node or "": Left(result, None if details is None else orjson.loads(details), names)
+            for node, result, details, names in rows
+        }
+
+    async def pending_signals(
+        self, instance: str, wanted: Mapping[str, int], taken: Collection[int]
+    ) -> list[Signal]:
+        """The oldest signals of the names wanted, as many of each, leaving out those taken."""
+        rows = await self._rows(
+            "select id, name, data from df._pending_signals($1, $2, $3)",
+            instance,
+            orjson.dumps([{"name": name, "count": count} for name, count in wanted.items()]),
+            orjson.dumps(list(taken)),
+        )
+        return [Signal(int(id_ or 0), name or "", data or "null") for id_, name, data in rows]
 
     async def lost(self, worker: int, instances: Sequence[str]) -> list[str]:
         """Which of the instances this worker does not hold any more."""
@@ -219,7 +246,7 @@ def _store_error(result: pq.abc.PGresult) -> Exception:
 
 
 def _claimed(row: Sequence[str | None]) -> Claimed:
-    id_, label, database, role, root, variables, attempts, refusal, nodes = row
+    id_, label, database, role, root, variables, attempts, refusal, clock, nodes = row
     return Claimed(
         id=id_ or "",
         label=label,
@@ -229,5 +256,6 @@ def _claimed(row: Sequence[str | None]) -> Claimed:
         variables=orjson.loads(variables) if variables else {},
         attempts=int(attempts or 0),
         refusal=refusal,
+        clock=float(clock or 0),
         nodes=orjson.loads(nodes) if nodes else [],
     )

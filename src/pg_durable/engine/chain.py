@@ -69,17 +69,16 @@ class Chain:
         run = self._run
         if run.walk.lost(self.leaf):
             raise Outraced(f"node {self.leaf.node.id} lost a race")
-        progress = self._progress = run.walk.settle(self.leaf, outcome)
+        progress = self._progress = run.walk.settle(self.leaf, outcome, marks)
         run.stop(progress.losers)  # at once: they may hold what this commit waits for
-        changes = run.to_record_now(progress)
-        run.committing += 1
+        changes = run.ledger.for_checkpoint(progress, run.walk.graph)
+        run.ledger.committing += 1
         self._committing = True
         checkpoint = Checkpoint(
             instance=run.claimed.id,
             worker=run.context.worker,
             changes=changes,
             outcome=None if progress.changes else progress.outcome,
-            marks=marks,
         )
         return checkpoint, self._next_statement(progress) if may_follow else None
 
@@ -101,13 +100,12 @@ class Chain:
 
     def alone(self, outcome: Outcome, marks: Mapping[str, str]) -> Checkpoint:
         """See `Recorder`."""
-        change = Change(self.leaf.node.id, self.leaf.generation, outcome)
+        change = Change(self.leaf.node.id, self.leaf.generation, outcome, marks)
         return Checkpoint(
             instance=self._run.claimed.id,
             worker=self._run.context.worker,
             changes=[change],
             outcome=None,
-            marks=marks,
         )
 
     def _next_statement(self, progress: Progress) -> str | None:
@@ -137,5 +135,5 @@ class Chain:
         if not self._sees_commits:
             return
         run = self._run
-        running = [self.leaf.node.id, *run.walk.ancestors(self.leaf.node.id)]
+        running = run.with_ancestors([self.leaf.node.id])
         run.context.saver.save(Saving(instance=run.claimed.id, running=running))

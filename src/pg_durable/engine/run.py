@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 from pg_durable.engine.chain import Chain, Outraced
 from pg_durable.engine.context import Context
+from pg_durable.engine.ledger import Ledger
+from pg_durable.engine.pace import Clock, LoopPace
+from pg_durable.engine.waits import Waits, outcome_at_end, outcome_of_signal
 from pg_durable.errors import (
     LeaseLost,
     LimitExceeded,
@@ -14,19 +17,20 @@ from pg_durable.errors import (
     ServerUnavailable,
     StepRefused,
 )
-from pg_durable.graph.nodes import TERMINAL, Graph, NodeType, Row, make_node
-from pg_durable.graph.outcomes import Change, Failed, Leaf, Outcome, Progress
+from pg_durable.graph.nodes import Graph, LoopRow, NodeType, Row, make_node
+from pg_durable.graph.outcomes import Failed, Leaf, Outcome, Progress
+from pg_durable.graph.waits import SignalWait
 from pg_durable.graph.walk import Walk
 from pg_durable.lanes.pool import LoginRefused
-from pg_durable.steps.sleep import seconds_of, slept
 from pg_durable.steps.sql import RunAgain, failure_of, statement_of
-from pg_durable.store import Claimed, Saving, StoreError
+from pg_durable.store import Claimed, Left, Saving, StoreError
 from pg_durable.wire import ConnectionLost
 
 log = logging.getLogger(__name__)
 
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 10.0
+_LONGEST_WAIT = 3600.0
 
 
 class Run:
@@ -42,17 +46,17 @@ class Run:
             "sys_label": claimed.label or "",
         }
         self.walk: Walk
+        self.ledger = Ledger()
+        self._clock = Clock(claimed.clock)
         self._ready: list[Leaf] = []  # SQL leaves to run now
-        self._waits: dict[str, tuple[Leaf, float]] = {}  # by node: the leaf and when it is due
-        self._entered: list[tuple[str, int, float]] = []  # waits the rows do not know yet
-        self._unsaved: list[Change] = []  # settled, to be recorded with the next commit
+        self._waits = Waits()
+        self._taken: set[int] = set()  # signals whose use is not recorded yet
         self._outcome: Outcome | None = None
         self._finished = False  # the outcome is recorded
         self._running = 0  # SQL leaves running as tasks of their own
         self._chains: set[Chain] = set()
         self._held: list[Progress] = []  # to be absorbed when no commit is under way
         self._attempts = claimed.attempts
-        self.committing = 0  # checkpoints under way
         self._changed = asyncio.Event()  # something above changed while the run waited
 
     async def drive(self) -> None:
@@ -70,13 +74,23 @@ class Run:
     async def _drive(self) -> None:
         claimed = self.claimed
         if claimed.refusal is not None:
-            await self._save(then="failed", output=claimed.refusal)
+            await self._record(Saving(instance=claimed.id, then="failed", output=claimed.refusal))
             return
         try:
-            self.walk = Walk(*_load(claimed, await self._results()))
+            graph, rows = _load(claimed, await self._left())
+            settings = self.context.settings
+            pace = LoopPace(graph, self._clock, settings.loop_min_interval)
+            self.walk = Walk(
+                graph,
+                rows,
+                self._variables,
+                pace,
+                settings.max_loop_iterations,
+                settings.max_result_bytes,
+            )
             self._absorb(self.walk.begin())
         except PgDurableError as error:
-            await self._save(then="failed", output=str(error))
+            await self._record(Saving(instance=claimed.id, then="failed", output=str(error)))
             return
         async with asyncio.TaskGroup() as branches:
             parked = await self._run_leaves(branches)
@@ -89,21 +103,26 @@ class Run:
                 output=self._outcome.message if isinstance(self._outcome, Failed) else None,
             )
 
-    async def _results(self) -> dict[str, str]:
-        """The results of nodes that are finished already, by node; none: nothing is fetched."""
-        if not any(row[_STATUS] in TERMINAL for row in self.claimed.nodes):
+    async def _left(self) -> dict[str, Left]:
+        """What nodes that ran have left; if none did, nothing is fetched."""
+        if all(row[_STATUS] == "pending" for row in self.claimed.nodes):
             return {}
-        return await self.context.saver.store.results(self.claimed.id)
+        return await self.context.saver.store.left_by_nodes(self.claimed.id)
 
     async def _run_leaves(self, branches: asyncio.TaskGroup) -> bool:
         """Run leaves and wait, until all is settled (False) or only long waits remain (True)."""
         while True:
             if self.context.stopping:
                 raise RunAgain("the worker stops")
-            if self._held and not self.committing:
+            if self._held and not self.ledger.committing:
                 held, self._held = self._held, []
                 for progress in held:
                     self._absorb(progress)
+            if self._waits.look:
+                await self._take_signals()
+            if self.ledger.pressing:
+                await self._save()
+                continue  # what was settled meanwhile comes first
             if len(self._ready) == 1 and not self._running and not self._waits:
                 self._absorb(await self._step(self._ready.pop()))  # the common case: no task
                 continue
@@ -114,14 +133,11 @@ class Run:
             if not self._waits and not self._running and not self._held:
                 return False
 
-            due = min((due for _, due in self._waits.values()), default=float("inf"))
-            rest = due - self._loop.time()
+            rest = self._waits.next_end() - self._clock.now()
             if not self._running and not self._held and rest > self.context.settings.park_after:
                 return True
-            if self._entered:
-                await self._save()
             await self._change(rest)
-            self._end_waits()
+            await self._end_waits()
 
     async def _branch(self, leaf: Leaf) -> None:
         try:
@@ -133,11 +149,15 @@ class Run:
             self._changed.set()
 
     async def _change(self, timeout: float) -> None:
+        """Wait for something to change, and look for signals every now and then: nothing may
+        rest on a notification alone."""
+        if self._waits.wanted():
+            timeout = min(timeout, self.context.settings.poll_interval)
         try:
-            async with asyncio.timeout(max(timeout, 0) if timeout < float("inf") else None):
+            async with asyncio.timeout(min(max(timeout, 0), _LONGEST_WAIT)):
                 await self._changed.wait()
         except TimeoutError:
-            pass
+            self._waits.look = bool(self._waits.wanted())
         self._changed.clear()
 
     def _absorb(self, progress: Progress) -> None:
@@ -146,9 +166,8 @@ class Run:
         while pending:
             progress = pending.pop()
             self.stop(progress.losers)
-            self._unsaved.extend(progress.changes)
-            progress.changes = []
-            if progress.joined and self.committing:
+            self.ledger.note(progress)
+            if progress.changes:
                 self._held.append(progress)  # it goes on when what it rests on is committed
                 continue
             if progress.outcome is not None:
@@ -158,37 +177,73 @@ class Run:
                     continue  # since this progress was held
                 if leaf.node.type is NodeType.SQL:
                     self._ready.append(leaf)
-                elif (rest := self._rest_of(leaf)) <= 0:
-                    pending.append(self.walk.settle(leaf, slept(leaf)))
-                else:
-                    self._waits[leaf.node.id] = (leaf, self._loop.time() + rest)
+                elif (outcome := self._begin_wait(leaf)) is not None:
+                    pending.append(self.walk.settle(leaf, outcome))
 
     def stop(self, losers: set[str]) -> None:
         """Let go of what lost a race: leaves to run, waits, statements that are running."""
         if not losers:
             return
         self._ready = [leaf for leaf in self._ready if leaf.node.id not in losers]
-        self._entered = [wait for wait in self._entered if wait[0] not in losers]
-        self._unsaved = [change for change in self._unsaved if change.node not in losers]
-        for node in losers & self._waits.keys():
-            del self._waits[node]
+        self.ledger.drop(losers)
+        self._waits.drop(losers)
         for chain in self._chains:
             if chain.leaf.node.id in losers and chain.task is not None:
                 chain.task.cancel()
 
-    def _rest_of(self, leaf: Leaf) -> float:
-        if leaf.remaining is not None:
-            return leaf.remaining
-        seconds = float(seconds_of(leaf))
-        if seconds > 0:
-            self._entered.append((leaf.node.id, leaf.generation, seconds))
-        return seconds
+    # --- waits
 
-    def _end_waits(self) -> None:
-        now = self._loop.time()
-        for node, (leaf, due) in list(self._waits.items()):
-            if due <= now and self._waits.pop(node, None) is not None:
-                self._absorb(self.walk.settle(leaf, slept(leaf)))
+    def _begin_wait(self, leaf: Leaf) -> Outcome | None:
+        """Begin a wait, or go on with it; the outcome, where there is nothing to wait for."""
+        wait, now = leaf.node.wait, self._clock.now()
+        if wait is None or leaf.until is not None:
+            self._waits.add(leaf, leaf.until)
+            return None
+        try:
+            end = wait.end(now)
+        except PgDurableError as error:
+            return failure_of(error)
+        if isinstance(wait, SignalWait):
+            self._waits.add(leaf, end, new=True)
+            return None
+        if end is not None and end <= now and leaf.node.id not in self.walk.graph.loops:
+            return outcome_at_end(leaf)  # in a loop, it is recorded: or the loop would never let go
+        self.ledger.enter(leaf.node.id, leaf.generation, end)
+        self._waits.add(leaf, end)
+        return None
+
+    async def _end_waits(self) -> None:
+        over = self._waits.over(self._clock.now())
+        if any(isinstance(leaf.node.wait, SignalWait) for leaf in over):
+            await self._take_signals()  # one that came in time counts
+        for leaf in over:
+            if self._waits.end(leaf):
+                if isinstance(leaf.node.wait, SignalWait):
+                    self.ledger.urgent = True
+                self._absorb(self.walk.settle(leaf, outcome_at_end(leaf)))
+
+    def look_for_signals(self) -> None:
+        """Somebody says that there is one."""
+        self._waits.look = True
+        self._changed.set()
+
+    async def _take_signals(self) -> None:
+        """Give the signals that are there to the waits for them; register those left over."""
+        self._waits.look = False
+        if self.ledger.empty:
+            self._taken.clear()
+        signals = await self.context.saver.store.pending_signals(
+            self.claimed.id, self._waits.wanted(), self._taken
+        )
+        for leaf, signal in self._waits.match(signals):
+            if self._waits.end(leaf):
+                self._taken.add(signal.id)
+                self.ledger.urgent = True
+                outcome = outcome_of_signal(leaf, signal)
+                self._absorb(self.walk.settle(leaf, outcome, {"signal": signal.id}))
+        for leaf in self._waits.registered():
+            assert isinstance(leaf.node.wait, SignalWait)
+            self.ledger.enter(leaf.node.id, leaf.generation, leaf.node.wait.end(self._clock.now()))
 
     async def _step(self, leaf: Leaf) -> Progress:
         """Run an SQL leaf and those of its chain; what the last one led to, recorded already."""
@@ -211,22 +266,6 @@ class Run:
         """The text of a leaf's statement, with names and variables filled in."""
         return statement_of(leaf, self._variables, self.context.settings.max_result_bytes)
 
-    def to_record_now(self, progress: Progress) -> list[Change]:
-        """What a checkpoint may record; what it may not yet stays in the progress.
-
-        While commits of siblings are under way, nothing that rests on their outcomes: they may
-        still roll back. Waiting for them here, in an open transaction, could be a deadlock that
-        the server cannot see.
-        """
-        changes = progress.changes
-        if self.committing:
-            own = progress.own if progress.joined else len(changes)
-            progress.changes = changes[own:]
-            return changes[:own]
-        progress.changes = []
-        unsaved, self._unsaved = self._unsaved, []
-        return [*changes, *unsaved]
-
     def landed(self, progress: Progress) -> None:
         """A checkpoint is committed."""
         self._finished = progress.outcome is not None and not progress.changes
@@ -234,7 +273,7 @@ class Run:
 
     def commit_ended(self) -> None:
         """A checkpoint is not under way any more, whatever became of it."""
-        self.committing -= 1
+        self.ledger.committing -= 1
         self._changed.set()
 
     def _login_failure(self, error: LoginRefused) -> Failed:
@@ -245,20 +284,28 @@ class Run:
         )
 
     async def _save(self, *, then: str | None = None, output: str | None = None) -> None:
-        running: dict[str, None] = {}
-        for node in self._waits:
-            running |= dict.fromkeys(self.walk.ancestors(node))
-        saving = Saving(
-            instance=self.claimed.id,
-            changes=self._unsaved,
-            waits=self._entered,
-            running=list(running),
-            then=then,
-            output=output,
+        changes, waits = self.ledger.for_save(self.walk.graph)
+        await self._record(
+            Saving(
+                instance=self.claimed.id,
+                changes=changes,
+                waits=waits,
+                running=self.with_ancestors([leaf.node.id for leaf in self._waits]),
+                then=then,
+                output=output,
+            )
         )
-        self._unsaved, self._entered = [], []
+
+    async def _record(self, saving: Saving) -> None:
         if not await self.context.saver.save(saving):
             raise LeaseLost("the claim on this instance is gone")
+
+    def with_ancestors(self, nodes: list[str]) -> list[tuple[str, int]]:
+        """Nodes and those around them, deeper ones first, with their generations."""
+        ids = {id_: None for node in nodes for id_ in (node, *self.walk.graph.ancestors(node))}
+        graph, walk = self.walk.graph, self.walk
+        ordered = sorted(ids, key=lambda id_: (-len(graph.ancestors(id_)), id_))
+        return [(id_, walk.generation(id_)) for id_ in ordered]
 
     async def _give_back(self, reason: BaseException) -> None:
         """Let go of the instance, to be walked again after a pause; or fail it when it was
@@ -281,13 +328,18 @@ class Run:
 _STATUS = 6  # where a claimed node's status stands
 
 
-def _load(claimed: Claimed, results: Mapping[str, str]) -> tuple[Graph, dict[str, Row]]:
+def _load(claimed: Claimed, left: Mapping[str, Left]) -> tuple[Graph, dict[str, Row]]:
     nodes = []
     rows = {}
-    for id_, kind, query, name, left, right, status, generation, remaining in claimed.nodes:
-        nodes.append(make_node(id_, kind, query, name, left, right))
-        rows[id_] = Row(status, generation, results.get(id_), remaining)
+    for id_, kind, query, name, before, after, status, generation, until, loop in claimed.nodes:
+        nodes.append(make_node(id_, kind, query, name, before, after))
+        remains = left.get(id_, _NOTHING)
+        state = None if loop is None else LoopRow(loop[0], loop[1], loop[2], remains.names)
+        rows[id_] = Row(status, generation, remains.result, until, remains.details, state)
     return Graph.of(claimed.root, nodes), rows
+
+
+_NOTHING = Left(None, None, None)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -6,6 +6,7 @@ session ends, its instances become due again, and the worker opens a new one.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 
 from pg_durable.engine.context import Context
@@ -14,7 +15,7 @@ from pg_durable.engine.saver import Saver
 from pg_durable.lanes.pool import LanePool
 from pg_durable.schema import check_version
 from pg_durable.settings import Settings
-from pg_durable.store import CANCELLED, Claimed, Store
+from pg_durable.store import CANCELLED, SIGNALLED, Claimed, Store
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.dsn import worker_dsn
 
@@ -39,6 +40,8 @@ class Session:
             settings=settings, worker=worker, pool=self._pool, saver=Saver(self._store, worker)
         )
         self._runs: dict[str, asyncio.Task[None]] = {}  # by instance
+        self._on_signal: dict[str, Callable[[], None]] = {}  # by instance that is being driven
+        self._driven: dict[str, Run] = {}
         self._capacity = settings.max_user_connections * settings.claim_ahead
         self._stop = asyncio.Event()
         self._attention = asyncio.Event()  # something may be due, or there is room again
@@ -154,13 +157,14 @@ class Session:
                 await self._attention.wait()
 
     def _drive(self, instance: Claimed) -> None:
-        task = asyncio.create_task(Run(instance, self._context).drive())
-        self._runs[instance.id] = task
+        run = Run(instance, self._context)
+        task = self._runs[instance.id] = asyncio.create_task(run.drive())
+        self._on_signal[instance.id] = run.look_for_signals
         task.add_done_callback(lambda task: self._run_ended(instance.id, task))
 
     def _run_ended(self, instance: str, task: asyncio.Task[None]) -> None:
         if self._runs.get(instance) is task:
-            del self._runs[instance]
+            del self._runs[instance], self._on_signal[instance]
         if len(self._runs) == self._capacity // 2:
             self._attention.set()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -170,6 +174,9 @@ class Session:
         # Anybody may notify: a payload is a reason to look, never to believe.
         if payload.startswith(CANCELLED):
             self._suspicion.set()
+        elif payload.startswith(SIGNALLED):
+            instance = payload.removeprefix(SIGNALLED).decode("ascii", "replace")
+            self._on_signal.get(instance, self._attention.set)()
         else:
             self._attention.set()
 

@@ -5,13 +5,13 @@ dataclass takes three times as long to make.
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pg_durable.errors import InvalidWorkflow
+from pg_durable.graph.waits import Wait, read_wait
 
 
 class NodeType(StrEnum):
@@ -22,11 +22,16 @@ class NodeType(StrEnum):
     IF = "IF"
     JOIN = "JOIN"
     RACE = "RACE"
+    LOOP = "LOOP"
+    BREAK = "BREAK"
     SLEEP = "SLEEP"
+    WAIT_SCHEDULE = "WAIT_SCHEDULE"
+    SIGNAL = "SIGNAL"
 
 
 _KINDS = {kind.value: kind for kind in NodeType}
-LEAVES = frozenset({NodeType.SQL, NodeType.SLEEP})
+_WAITS = frozenset({NodeType.SLEEP, NodeType.WAIT_SCHEDULE, NodeType.SIGNAL})
+LEAVES = frozenset({NodeType.SQL, NodeType.BREAK, *_WAITS})
 TERMINAL = frozenset({"completed", "failed"})
 
 
@@ -42,6 +47,7 @@ class Node(NamedTuple):
     condition: str | None = None
     extras: tuple[str, ...] = ()
     rows_of: str | None = None  # df.if_rows: the stored result it looks at
+    wait: Wait | None = None  # what it waits for
 
     @property
     def children(self) -> tuple[str, ...]:
@@ -49,27 +55,39 @@ class Node(NamedTuple):
         return tuple(c for c in (self.condition, self.left, self.right, *self.extras) if c)
 
 
+class LoopRow(NamedTuple):
+    """What the row of a LOOP holds besides."""
+
+    entered_in: int  # the generation of its own for which the rest holds
+    first: int  # number of the first iteration since it was entered
+    iteration: int  # of the one under way
+    names: str | None = None  # what is carried into it: see graph/loops.py
+
+
 class Row(NamedTuple):
     """What `df.nodes` holds of a node's progress."""
 
     status: str
-    generation: int
+    generation: int  # the iteration of the loop around it; 1 where there is none
     result: str | None  # JSON text
-    remaining: float | None  # seconds until its wait ends; negative when overdue
+    until: float | None  # when its wait ends, in seconds since 1970
+    details: Mapping[str, Any] | None = None
+    loop: LoopRow | None = None
 
-    @property
-    def terminal(self) -> bool:
-        """Whether the node is finished in its generation."""
-        return self.status in TERMINAL
+    def ended_in(self, generation: int) -> bool:
+        """Whether the node is finished in this generation."""
+        return self.generation == generation and self.status in TERMINAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """A tree of nodes. `parents` is derived; the root has none."""
+    """A tree of nodes. `parents` and `loops` are derived: the root has no parent, and a node
+    that is in no loop's body or condition has no loop."""
 
     root: str
     nodes: Mapping[str, Node]
     parents: Mapping[str, str]
+    loops: Mapping[str, str]
 
     @classmethod
     def of(cls, root: str, nodes: Iterable[Node]) -> "Graph":
@@ -91,7 +109,11 @@ class Graph:
                 if child in parents or child == root:
                     raise InvalidWorkflow(f"Node {child} has more than one parent.")
                 parents[child] = node.id
-        return cls(root=root, nodes=by_id, parents=parents)
+        loops: dict[str, str] = {}
+        for node in by_id.values():
+            if node.type is NodeType.LOOP:
+                loops |= dict.fromkeys(_own(node, by_id), node.id)
+        return cls(root=root, nodes=by_id, parents=parents, loops=loops)
 
     def subtree(self, node: str) -> list[str]:
         """A node and all below it, children before parents."""
@@ -101,6 +123,26 @@ class Graph:
             found.append(pending.pop())
             pending.extend(self.nodes[found[-1]].children)
         return found[::-1]
+
+    def ancestors(self, node: str) -> list[str]:
+        """The nodes around a node, innermost first."""
+        found = []
+        parent = self.parents.get(node)
+        while parent is not None:
+            found.append(parent)
+            parent = self.parents.get(parent)
+        return found
+
+
+def _own(loop: Node, nodes: Mapping[str, Node]) -> list[str]:
+    """What is inside a loop, and inside none of those within it."""
+    found = []
+    pending = list(loop.children)
+    while pending:
+        found.append(pending.pop())
+        if nodes[found[-1]].type is not NodeType.LOOP:
+            pending.extend(nodes[found[-1]].children)
+    return found
 
 
 def make_node(
@@ -119,8 +161,8 @@ def make_node(
     kind = _KINDS.get(node_type)
     if kind is None:
         raise InvalidWorkflow(f"This version cannot run {node_type} nodes.")
-    if kind is NodeType.SLEEP and not re.fullmatch(r"[0-9]{1,19}", query or "", re.ASCII):
-        raise InvalidWorkflow(f"SLEEP node {node_id}: {str(query)[:40]!r} is no number of seconds.")
+    if kind in _WAITS:
+        return Node(node_id, kind, query, name, wait=read_wait(kind, node_id, query))
     if kind in LEAVES or query is None:
         return Node(node_id, kind, query, name, left, right)
 

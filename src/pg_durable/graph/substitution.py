@@ -57,7 +57,7 @@ def fill_sql(
     if not results or "$" not in text:
         return text
     stored, quotes = _Stored(results), _DollarQuotes(text)
-    filled = 0
+    bounded = _Bounded(limit)
 
     def fill(match: re.Match[str]) -> str:
         name = match["name"]
@@ -68,19 +68,13 @@ def fill_sql(
         else:
             value = _literal(match[0], stored.value(match))
         quotes.check(match, value)
-        nonlocal filled
-        filled += len(value)
-        if limit is not None and filled > limit:
-            raise LimitExceeded(
-                f"The values filled into the statement exceed {limit} characters.",
-                hint="Keep large values in a table, or raise max_result_bytes.",
-            )
+        bounded.add(value)
         return value
 
     return _references(frozenset(results)).sub(fill, text)
 
 
-def fill_raw(text: str, results: Mapping[str, str]) -> str:
+def fill_raw(text: str, results: Mapping[str, str], limit: int | None = None) -> str:
     """Replace references in a url, header or body by the values' own characters.
 
     A row set becomes a JSON array of objects, and NULL, where allowed, the word `NULL`.
@@ -89,12 +83,31 @@ def fill_raw(text: str, results: Mapping[str, str]) -> str:
     """
     if not results or "$" not in text:
         return text
-    stored = _Stored(results)
+    stored, bounded = _Stored(results), _Bounded(limit)
 
     def fill(match: re.Match[str]) -> str:
-        return dump(stored.rows(match["name"])) if match["rows"] else _plain(stored.value(match))
+        rows = match["rows"]
+        value = dump(stored.rows(match["name"])) if rows else _plain(stored.value(match))
+        bounded.add(value)
+        return value
 
     return _references(frozenset(results)).sub(fill, text)
+
+
+class _Bounded:
+    """Counts what is filled in, up to a limit."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._filled = 0
+
+    def add(self, value: str) -> None:
+        self._filled += len(value)
+        if self._limit is not None and self._filled > self._limit:
+            raise LimitExceeded(
+                f"The values filled in exceed {self._limit} characters.",
+                hint="Keep large values in a table, or raise max_result_bytes.",
+            )
 
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")

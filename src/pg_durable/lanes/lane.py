@@ -19,7 +19,7 @@ from psycopg import pq
 from psycopg.pq.abc import PGresult
 
 from pg_durable.errors import LeaseLost, LimitExceeded
-from pg_durable.graph.outcomes import Failed
+from pg_durable.graph.outcomes import Done, Failed
 from pg_durable.graph.results import Column, encode, is_native
 from pg_durable.store import (
     CHECKPOINT,
@@ -137,8 +137,8 @@ class Lane:
         self._wire.execute(statement)
         return self._wire.sync(chunked=True)
 
-    async def result(self, started: Started) -> str:
-        """The result of a started statement as JSON text; its transaction is still open.
+    async def result(self, started: Started) -> Done:
+        """The result of a started statement; its transaction is still open.
 
         Raises:
             Rejected: the statement failed; the transaction is to be rolled back.
@@ -165,7 +165,7 @@ class Lane:
             hint="Return fewer rows, keep them in a table, or raise max_result_bytes.",
         )
 
-    async def execute_alone(self, statement: str) -> str:
+    async def execute_alone(self, statement: str) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""
         self._queue(_ROLLBACK)
         await self._wire.sync()
@@ -239,7 +239,7 @@ class Lane:
         else:
             self._wire.execute(_STATEMENTS[name], params, types, formats)
 
-    async def _result_of(self, result: PGresult) -> str:
+    async def _result_of(self, result: PGresult) -> Done:
         if result.status not in _OK:
             self._rows, self._bytes = [], 0
             raise rejection(result)
@@ -257,7 +257,7 @@ class Lane:
         text = encode(columns, rows, rows_affected=None if width else result.command_tuples)
         if len(text) > self._max_result_bytes:
             raise self._too_large(len(text))
-        return text
+        return Done(text, () if rows else tuple([column.name for column in columns]))
 
     async def _convert(self, oid: int, rows: list[list[bytes | None]], column: int) -> None:
         # Arrays, composites and the like: only the server knows their JSON form.

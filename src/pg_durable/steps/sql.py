@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pg_durable.errors import LimitExceeded, PgDurableError, ReferenceFailed, StepRefused
-from pg_durable.graph.outcomes import Done, Failed, Leaf, Outcome
+from pg_durable.graph.outcomes import Failed, Leaf, Outcome
 from pg_durable.graph.substitution import fill_sql, fill_variables
 from pg_durable.lanes.lane import Lane, Rejected
 from pg_durable.store import Checkpoint
@@ -20,6 +20,9 @@ _READ_ONLY = "25006"
 _TRY_AGAIN = frozenset({"40001", "40P01"})
 # The statement deallocated the session's prepared statements.
 _NOT_PREPARED = "26000"
+
+# Characters of a failed statement that are kept.
+_MOST_KEPT = 65_536
 
 AT_LEAST_ONCE = {"delivery": "at least once"}
 
@@ -52,7 +55,7 @@ def statement_of(leaf: Leaf, variables: Mapping[str, str], limit: int) -> str:
         LimitExceeded: what is filled in has more than `limit` characters.
     """
     text = fill_variables(leaf.node.query or "", variables)
-    text = fill_sql(text, leaf.scope.names, limit=limit)
+    text = fill_sql(text, leaf.scope.names, leaf.scope.columns, limit)
     if "\0" in text:
         raise ReferenceFailed(
             "A filled-in value contains the character U+0000, which PostgreSQL texts cannot hold."
@@ -69,6 +72,14 @@ def statement_of(leaf: Leaf, variables: Mapping[str, str], limit: int) -> str:
 def failure_of(error: PgDurableError) -> Failed:
     """An error of ours as the outcome of a node."""
     return Failed(str(error), {"sqlstate": error.sqlstate})
+
+
+def _with(statement: str, failure: Failed) -> Failed:
+    """A failure that keeps the statement as it was sent, for its owner to read."""
+    details = {**(failure.details or {}), "statement": statement[:_MOST_KEPT]}
+    if len(statement) > _MOST_KEPT:
+        details["statement_length"] = len(statement)
+    return failure._replace(details=details)
 
 
 async def run_sql_steps(lane: Lane, statement: str, recorder: Recorder) -> None:
@@ -92,10 +103,10 @@ async def run_sql_steps(lane: Lane, statement: str, recorder: Recorder) -> None:
                 outcome = await _run_alone(lane, statement)
                 await _record_apart(lane, recorder, outcome, AT_LEAST_ONCE)
             else:
-                await _record_apart(lane, recorder, error.failure, {})
+                await _record_apart(lane, recorder, _with(statement, error.failure), {})
             return
 
-        checkpoint, following = await recorder.settle(Done(result), {}, may_follow=True)
+        checkpoint, following = await recorder.settle(result, {}, may_follow=True)
         try:
             begun = await lane.commit(checkpoint, following)
         except Rejected as error:
@@ -123,15 +134,15 @@ async def _record_otherwise(
         lane.forget_prepared()
         await lane.rollback()
         try:
-            again = Done(await lane.result(lane.begin(statement)))
+            again = await lane.result(lane.begin(statement))
             await lane.commit(recorder.alone(again, {}))
         except Rejected as failed:
-            await lane.commit_apart(recorder.alone(failed.failure, {}))
+            await lane.commit_apart(recorder.alone(_with(statement, failed.failure), {}))
     elif error.sqlstate in _TRY_AGAIN:
         return
     elif error.of_the_user:
         # A deferred constraint or trigger: the statement failed after all.
-        await lane.commit_apart(recorder.alone(error.failure, {}))
+        await lane.commit_apart(recorder.alone(_with(statement, error.failure), {}))
     elif error.sqlstate == _READ_ONLY:
         outcome = await _run_alone(lane, statement)
         await lane.commit_apart(recorder.alone(outcome, AT_LEAST_ONCE))
@@ -139,8 +150,8 @@ async def _record_otherwise(
 
 async def _run_alone(lane: Lane, statement: str) -> Outcome:
     try:
-        return Done(await lane.execute_alone(statement))
+        return await lane.execute_alone(statement)
     except Rejected as error:
-        return error.failure
+        return _with(statement, error.failure)
     except (LimitExceeded, StepRefused) as error:
         return failure_of(error)

@@ -96,6 +96,28 @@ insert into df._cancel (instance_id, reason) values (:'b_id', 'mine');
 reset session authorization;
 select label, status, output from df.instances where id in (:'a_id', :'b_id') order by label;
 
+-- So does signalling.
+set session authorization regress_iso_b;
+\set VERBOSITY sqlstate
+select df.signal(:'a_id', 'go');
+insert into df._signal (instance_id, signal_name, caller) values (:'a_id', 'forged', 'regress_iso_a');
+insert into df._signal values (:'a_id', 'forged', '{}', 'regress_iso_a');
+insert into df._signal (instance_id, signal_name) values (:'a_id', 'not mine');
+select signal_data from df._signal;
+insert into df._signals (instance_id, name, data) values (:'b_id', 'past the door', '1');
+\set VERBOSITY default
+set session authorization regress_iso_a;
+create view attic.signal as select instance_id, signal_name, caller from df._signal;
+alter view attic.signal alter column caller set default 'regress_iso_b';
+\set VERBOSITY sqlstate
+insert into attic.signal (instance_id, signal_name) values (:'b_id', 'forged');
+\set VERBOSITY default
+create trigger forge instead of insert on attic.door for each row execute function df._send_signal();
+create trigger forge instead of insert on attic.door for each row execute function df._start_elsewhere();
+insert into df._signal (instance_id, signal_name) values (:'a_id', 'mine');
+reset session authorization;
+select name, data from df._signals;
+
 -- Each sees its own rows and nothing of others', and writes none.
 set session authorization regress_iso_b;
 select distinct submitted_by from df.instances;
@@ -115,6 +137,8 @@ delete from df.nodes;
 truncate df.vars;
 select * from df._worker_epoch;
 select * from df._schema;
+select * from df._signals;
+insert into df._executions values (:'b_id', 0, 1, now(), 1);
 \set VERBOSITY default
 
 -- Those to whom nothing was granted can do nothing.
@@ -139,7 +163,7 @@ select p.oid::regprocedure, p.proconfig, has_function_privilege('regress_iso_non
 from pg_proc p
 where p.pronamespace = 'df'::regnamespace
   and p.prosecdef
-  and p.proname in ('_start_instance', '_cancel_instance', 'metrics', 'version')
+  and p.proname in ('_start_instance', '_start_elsewhere', '_cancel_instance', '_send_signal', 'metrics', 'version')
 order by 1::text;
 
 drop owned by regress_iso_a, regress_iso_b, regress_iso_none cascade;

@@ -33,7 +33,7 @@ update df.instances set attempts = 3 where label in ('retry', 'due retry', 'held
 
 set role regress_progress;
 select * from df.instance_info('00000001');
-select * from df.instance_info('00000002');
+select status, output, failure - 'node' as failure from df.instance_info('00000002');
 select * from df.instance_info('00000003');
 select * from df.instance_info('00000004');
 select * from df.instance_info('0000000b');
@@ -46,6 +46,43 @@ select * from df.instance_executions('0000000b');
 select * from df.instance_executions('ffffffff', null);
 select * from df.instance_executions('00000001', 0);
 \echo :LAST_ERROR_SQLSTATE
+
+-- A LOOP that is the root: its iterations are the executions. Each shows the time since the end of
+-- the one before; the first of those that are kept knows of none.
+begin;
+set local role regress_progress;
+select df.start('{"node_type":"LOOP","left_node":{"node_type":"THEN","left_node":{"node_type":"SQL","query":"a"},"right_node":{"node_type":"SQL","query":"b"}}}', 'loop') as loop \gset
+reset role;
+update df.instances set id = '0000000c', created_at = '2026-01-01Z', status = 'running' where id = :'loop';
+update df.nodes set instance_id = '0000000c' where instance_id = :'loop';
+update df.nodes set status = 'running' where instance_id = '0000000c' and node_type <> 'SQL';
+set local role regress_progress;
+select current_execution_id from df.instance_info('0000000c');
+select * from df.instance_executions('0000000c');
+reset role;
+insert into df._executions values ('0000000c', 0, 1, '2026-01-01 00:00:02Z', 3), ('0000000c', 1, 2, '2026-01-01 00:00:02.5Z', 2);
+update df.nodes set status = 'completed', generation = 2 where instance_id = '0000000c' and query = 'b';
+update df.nodes set status = 'completed', generation = 3 where instance_id = '0000000c' and query = 'a';
+update df.nodes set entered_in = 1, first_iteration = 1, iteration = 3 where instance_id = '0000000c' and node_type = 'LOOP';
+update df.nodes set generation = 3 where instance_id = '0000000c' and node_type = 'THEN';
+set local role regress_progress;
+select current_execution_id from df.instance_info('0000000c');
+select execution_count from df.list_instances(null, 1000, 'loop');
+select * from df.instance_executions('0000000c');
+select * from df.instance_executions('0000000c', 2);
+select execution_id, event_count from df.instance_executions('0000000c', 20000);
+reset role;
+delete from df._executions where execution = 1;
+update df.instances set status = 'completed', due_at = null, completed_at = '2026-01-01 00:00:04Z' where id = '0000000c';
+update df.nodes set status = 'completed', result = '{"n": 1}' where instance_id = '0000000c' and node_type = 'LOOP';
+set local role regress_progress;
+select * from df.instance_executions('0000000c');
+set local role regress_progress_other;
+select * from df.instance_executions('0000000c');
+select count(*) from df._executions;
+reset role;
+select total_instances, total_executions from df.metrics();
+rollback;
 
 -- What each waits for. The time is in UTC wherever one looks from.
 set timezone = 'Asia/Kathmandu';
@@ -82,6 +119,52 @@ select * from df._worker_epoch;
 reset role;
 select * from df._workers order by 1;
 select instance_id, waits_for from df.waiting_for() where instance_id >= '0000000a';
+
+-- A parked instance waits for what its nodes wait for, soonest first. Waits that have not begun,
+-- are over, or lost a race do not count.
+begin;
+set local role regress_progress;
+select df.start('{"node_type":"JOIN","left_node":{"node_type":"LOOP","left_node":{"node_type":"SQL","query":"x"}},"right_node":{"node_type":"SLEEP","query":"60"},"extra_nodes":[
+  {"node_type":"WAIT_SCHEDULE","query":"{\"cron_expr\":\"0 2 * * *\"}"},
+  {"node_type":"SIGNAL","query":"{\"signal_name\":\"approval\",\"timeout_seconds\":60}"},
+  {"node_type":"SIGNAL","query":"{\"signal_name\":\"two words\",\"timeout_seconds\":null}"}]}', 'waits') as id \gset
+reset role;
+update df.instances set status = 'running', due_at = 'infinity' where id = :'id';
+select waits_for as "for ever, without a wait" from df.waiting_for(:'id');
+update df.nodes set status = 'running', due_at = 'infinity' where instance_id = :'id' and query like '%two words%';
+set local role regress_progress;
+select waits_for from df.waiting_for(:'id');
+reset role;
+update df.nodes set status = 'running', due_at = '2999-01-04Z' where instance_id = :'id' and query like '%approval%';
+select waits_for as "not before infinity" from df.waiting_for(:'id');
+update df.instances set due_at = '2999-01-01Z' where id = :'id';
+update df.nodes set status = 'running', due_at = '2999-01-01Z' where instance_id = :'id' and node_type = 'LOOP';
+update df.nodes set status = 'running', due_at = '2999-01-02Z' where instance_id = :'id' and node_type = 'WAIT_SCHEDULE';
+update df.nodes set status = 'running', due_at = '2999-01-03Z' where instance_id = :'id' and node_type = 'SLEEP';
+set local role regress_progress;
+select waits_for from df.waiting_for(:'id');
+reset role;
+update df.nodes set stopped_through = generation where instance_id = :'id' and query like '%approval%';
+update df.nodes set status = 'completed' where instance_id = :'id' and query like '%two words%';
+select waits_for as "fewer" from df.waiting_for(:'id');
+-- A signal that is there for one of the waits, and nobody looks: stuck.
+update df.nodes set status = 'running', due_at = '2999-01-05Z' where instance_id = :'id' and query like '%two words%';
+insert into df._signals (instance_id, name, data, sent_at) values (:'id', 'other', '1', '2026-01-01Z'), (:'id', 'two words', '1', clock_timestamp());
+set local role regress_progress;
+select waits_for as "just sent" from df.waiting_for(:'id');
+reset role;
+update df._signals set sent_at = '2026-01-01Z';
+set local role regress_progress;
+select waits_for as "long since" from df.waiting_for(:'id');
+reset role;
+delete from df._signals;
+-- Ten are named.
+insert into df.nodes (instance_id, id, node_type, query, submitted_by, status, due_at)
+select :'id', 'aaaaaa' || to_hex(g), 'SLEEP', '1', 'regress_progress', 'running', '2998-01-01Z'::timestamptz + g * interval '1 day'
+from generate_series(16, 27) g;
+update df.instances set due_at = '2998-01-01Z' where id = :'id';
+select waits_for from df.waiting_for(:'id');
+rollback;
 
 -- Nothing due, nobody at work: this must never be, but it would be seen.
 begin;

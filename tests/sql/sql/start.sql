@@ -38,7 +38,7 @@ set role regress_start;
 select df.start('SELECT 1', 'one', current_database()) ~ '^[0-9a-f]{8}$';
 select nodes('one');
 select label, status, submitted_by, database = current_database(), created_at = updated_at,
-       due_at between created_at and clock_timestamp(), completed_at, worker, executions, attempts, output
+       due_at between created_at and clock_timestamp(), completed_at, worker, attempts, output
 from df.instances;
 select df.start('') is not null;
 
@@ -61,8 +61,6 @@ select count(*) from df.instances where label = 'rolled back';
 
 -- Arguments, in the order in which they are checked.
 select df.start('{"node_type":"FOO"}', transaction_mode => 'Nested');
-\echo :LAST_ERROR_SQLSTATE
-select df.start('SELECT 1', transaction_mode => 'New');
 \echo :LAST_ERROR_SQLSTATE
 select df.start('SELECT 1', transaction_mode => 'CALLER') is not null;
 select df.start('SELECT 1', transaction_mode => null);

@@ -1,9 +1,11 @@
 -- The only functions that record progress.
 
--- Write the outcomes of nodes. The node row decides who may finish a step: it must not
--- be terminal in this generation, and nobody may have stopped it. False: some row was not so.
--- The status 'stopped' is for a node that lost a race: unless it is terminal, it never will be.
--- Nodes come leaf first, so that two writers of one instance lock rows in the same order.
+-- Write the outcomes of nodes. The node row decides who may finish a step: it must not be terminal
+-- in this generation or belong to a later one, and nobody may have stopped it. False: some row was
+-- not so. Besides 'completed' and 'failed' a status may be
+--   stopped    the node lost a race: in this generation, or an earlier one, it never will finish
+--   iterated   a LOOP begins its next iteration: df._iterate
+-- Two writers of one instance must lock its rows in the same order: deeper nodes come first.
 create or replace function df._record(
   p_instance text, p_nodes text[], p_generations int[], p_statuses text[],
   p_results text[], p_details text[]
@@ -15,31 +17,115 @@ declare
   v_all boolean := true;
 begin
   for i in 1 .. cardinality(p_nodes) loop
-    if p_statuses[i] = 'stopped' then
-      update df.nodes n
-      set stopped = true, due_at = null
-      where n.instance_id = p_instance
-        and n.id = p_nodes[i]
-        and n.status in ('pending', 'running');
-      continue;
-    end if;
-    update df.nodes n
-    set status = p_statuses[i],
-        result = p_results[i]::json,
-        error = case when p_statuses[i] = 'failed' then p_results[i]::json #>> '{}' end,
-        status_details = p_details[i]::jsonb,
-        generation = p_generations[i],
-        due_at = null,
-        updated_at = clock_timestamp()
-    where n.instance_id = p_instance
-      and n.id = p_nodes[i]
-      and not n.stopped
-      and (n.generation < p_generations[i]
-           or n.generation = p_generations[i] and n.status in ('pending', 'running'));
-    v_all := v_all and found;
+    case p_statuses[i]
+      when 'stopped' then
+        update df.nodes n
+        set stopped_through = p_generations[i],
+            iteration = coalesce((p_details[i]::json ->> 'iteration')::int, n.iteration),
+            due_at = null
+        where n.instance_id = p_instance
+          and n.id = p_nodes[i]
+          and n.stopped_through < p_generations[i]
+          and (n.generation < p_generations[i]
+               or n.generation = p_generations[i] and n.status in ('pending', 'running'));
+      when 'iterated' then
+        v_all := v_all and df._iterate(
+          p_instance, p_nodes[i], p_generations[i], p_results[i]::json, p_details[i]::json);
+      else
+        update df.nodes n
+        set status = p_statuses[i],
+            result = p_results[i]::json,
+            error = case when p_statuses[i] = 'failed' then p_results[i]::json #>> '{}' end,
+            status_details = p_details[i]::jsonb,
+            generation = p_generations[i],
+            due_at = null,
+            updated_at = clock_timestamp()
+        where n.instance_id = p_instance
+          and n.id = p_nodes[i]
+          and n.stopped_through < p_generations[i]
+          and (n.generation < p_generations[i]
+               or n.generation = p_generations[i] and n.status in ('pending', 'running'));
+        v_all := v_all and found;
+        if p_details[i] is not null then
+          perform df._record_more(p_instance, p_nodes[i], p_details[i]::jsonb);
+        end if;
+    end case;
   end loop;
   return v_all;
 end $$;
+
+-- What a node's details ask for besides being kept: the end of a LOOP keeps the numbers of its
+-- iterations, so that none is used again; a signal vanishes with the commit that uses it.
+create or replace function df._record_more(p_instance text, p_node text, p_details jsonb)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_details ? 'iteration' then
+    update df.nodes n
+    set status_details = nullif(p_details - '{first,iteration}'::text[], '{}'),
+        names = case when n.entered_in = n.generation then n.names end,
+        entered_in = n.generation,
+        first_iteration = (p_details ->> 'first')::int,
+        iteration = (p_details ->> 'iteration')::int
+    where n.instance_id = p_instance
+      and n.id = p_node;
+  end if;
+  delete from df._signals s
+  where s.instance_id = p_instance
+    and s.id = (p_details ->> 'signal')::bigint;
+end $$;
+
+-- Note that a LOOP begins its next iteration, with the names it carries into it. p_state:
+--   first, iteration   the numbers of the first iteration since the loop was entered, and of this
+--   until              when it begins (seconds since 1970), if it must not do so at once
+--   root               for the root of the graph: its iterations are the instance's executions
+create or replace function df._iterate(
+  p_instance text, p_node text, p_generation int, p_names json, p_state json
+) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_iteration int := (p_state ->> 'iteration')::int;
+begin
+  update df.nodes n
+  set status = 'running',
+      result = null,
+      error = null,
+      status_details = null,
+      generation = p_generation,
+      entered_in = p_generation,
+      first_iteration = (p_state ->> 'first')::int,
+      iteration = v_iteration,
+      names = p_names,
+      due_at = to_timestamp((p_state ->> 'until')::float8),
+      updated_at = clock_timestamp()
+  where n.instance_id = p_instance
+    and n.id = p_node
+    and n.stopped_through < p_generation
+    and (n.generation < p_generation
+         or n.generation = p_generation and n.status in ('pending', 'running'));
+  if not found or (p_state ->> 'root') is null then
+    return found;
+  end if;
+
+  insert into df._executions as e (instance_id, slot, execution, ended_at, events)
+  select p_instance, (v_iteration - 1) % df._executions_kept(), v_iteration - 1,
+         clock_timestamp(), count(*)
+  from df.nodes n
+  where n.instance_id = p_instance
+    and n.status <> 'pending'
+  on conflict (instance_id, slot) do update
+  set execution = excluded.execution, ended_at = excluded.ended_at, events = excluded.events;
+  return true;
+end $$;
+
+-- How many finished executions of an instance can be looked up.
+create or replace function df._executions_kept() returns int
+language sql immutable parallel safe
+return 100;
 
 -- Record a step in the transaction of its statement, and finish the instance with it when
 -- it was the last (p_outcome). Runs in the submitting role's session: it can only touch
@@ -89,8 +175,9 @@ end $$;
 -- Record progress that needs no statement of the user: waits that began or ended, parking,
 -- giving back, finishing. Many instances in one commit. Each item:
 --   instance, nodes, generations, statuses, results, details    as in df._checkpoint
---   running   [node, …]                     nodes to show as running, leaf first
---   waits     [{node, generation, seconds}] waits that begin now, unless they began before
+--   running, running_generations   nodes to show as running, deeper ones first
+--   waits     [{node, generation, until}]   waits that begin now, unless they began before;
+--             until: seconds since 1970, or null for ever
 --   then      'park' | 'release' | 'completed' | 'failed' | null
 --   delay     seconds until a released instance is due again
 --   attempts  how many times in a row it was given back
@@ -110,7 +197,13 @@ begin
     select value from json_array_elements(p_items) order by value ->> 'instance'
   loop
     v_id := v ->> 'instance';
-    perform from df.instances i where i.id = v_id and i.worker = p_worker for update skip locked;
+    if v ->> 'then' = 'park' then    -- waits for the senders of signals: they look for parked waits
+      perform from df.instances i where i.id = v_id and i.worker = p_worker
+      for update skip locked;
+    else
+      perform from df.instances i where i.id = v_id and i.worker = p_worker
+      for no key update skip locked;
+    end if;
     if not found then
       return query
       select v_id, case
@@ -128,15 +221,16 @@ begin
     end if;
 
     perform df._begin_waits(v_id, v -> 'waits');
-    perform df._show_running(v_id, df._texts(v -> 'running'));
+    perform df._show_running(
+      v_id, df._texts(v -> 'running'), df._texts(v -> 'running_generations')::int[]);
 
     case v ->> 'then'
       when 'park' then
         update df.instances
-        set worker = null, attempts = 0, due_at = coalesce(
-          (select min(n.due_at) from df.nodes n
-           where n.instance_id = v_id and n.status = 'running' and not n.stopped),
-          clock_timestamp())
+        set worker = null, attempts = 0,
+            due_at = coalesce(
+              case when not df._signal_arrived(v_id) then df._next_due(v_id) end,
+              clock_timestamp())
         where id = v_id;
       when 'release' then
         update df.instances
@@ -163,6 +257,60 @@ as $$
   from json_array_elements_text(p_array) with ordinality t
 $$;
 
+-- The nodes of an instance whose waits are registered and still count.
+create or replace function df._waits(p_instance text) returns setof df.nodes
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select n.*
+  from df.nodes n
+  where n.instance_id = p_instance
+    and n.status = 'running'
+    and n.due_at is not null
+    and n.stopped_through < n.generation
+$$;
+
+-- When the first of an instance's waits ends: 'infinity' when only a signal can end them.
+create or replace function df._next_due(p_instance text) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select min(w.due_at) from df._waits(p_instance) w
+$$;
+
+-- Whether a signal is there that a registered wait could take.
+create or replace function df._signal_arrived(p_instance text) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from df._signals s
+    where s.instance_id = p_instance
+      and s.name in (select w.query::json ->> 'signal_name'
+                     from df._waits(p_instance) w
+                     where w.node_type = 'SIGNAL'))
+$$;
+
+-- The oldest signals for the names in p_wanted ([{"name", "count"}]), leaving out those taken
+-- already (p_taken: [id]).
+create or replace function df._pending_signals(p_instance text, p_wanted json, p_taken json)
+returns table (id bigint, name text, data text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select s.id, w.name, s.data::text
+  from json_to_recordset(p_wanted) as w (name text, count int)
+  cross join lateral (
+    select b.id, b.data
+    from df._signals b
+    where b.instance_id = p_instance
+      and b.name = w.name
+      and b.id not in (select t.value::bigint from json_array_elements_text(p_taken) t)
+    order by b.id
+    limit w.count) s
+  order by s.id
+$$;
+
 -- A wait's end is fixed when it is first entered, so a restart waits only for the rest.
 create or replace function df._begin_waits(p_instance text, p_waits json) returns void
 language sql
@@ -171,36 +319,51 @@ as $$
   update df.nodes n
   set status = 'running',
       result = null,
+      status_details = null,
       generation = w.generation,
       -- A thousand milliards of seconds is past any calendar and still a valid timestamp.
-      due_at = clock_timestamp() + make_interval(secs => least(w.seconds, 1e12)),
+      due_at = coalesce(to_timestamp(least(w.until, 1e12)), 'infinity'),
       updated_at = clock_timestamp()
-  from json_to_recordset(p_waits) as w (node text, generation int, seconds float8)
+  from json_to_recordset(p_waits) as w (node text, generation int, until float8)
   where n.instance_id = p_instance
     and n.id = w.node
-    and not n.stopped
+    and n.stopped_through < w.generation
     and (n.generation < w.generation or n.generation = w.generation and n.status = 'pending')
 $$;
 
--- Show slow steps and the nodes around them as running. Never touches a terminal row.
-create or replace function df._show_running(p_instance text, p_nodes text[]) returns void
+-- Show slow steps and the nodes around them as running. Never touches a row that is terminal in
+-- the generation.
+create or replace function df._show_running(
+  p_instance text, p_nodes text[], p_generations int[]
+) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   for i in 1 .. cardinality(p_nodes) loop
     update df.nodes n
-    set status = 'running', updated_at = clock_timestamp()
+    set status = 'running',
+        result = null,
+        status_details = null,
+        generation = p_generations[i],
+        updated_at = clock_timestamp()
     where n.instance_id = p_instance
       and n.id = p_nodes[i]
-      and n.status = 'pending'
-      and not n.stopped;
+      and n.stopped_through < p_generations[i]
+      and (n.generation < p_generations[i]
+           or n.generation = p_generations[i] and n.status = 'pending');
   end loop;
 end $$;
 
 revoke execute on function
   df._record(text, text[], int[], text[], text[], text[]),
+  df._record_more(text, text, jsonb),
+  df._iterate(text, text, int, json, json),
   df._save(bigint, json),
+  df._waits(text),
+  df._next_due(text),
+  df._signal_arrived(text),
+  df._pending_signals(text, json, json),
   df._begin_waits(text, json),
-  df._show_running(text, text[])
+  df._show_running(text, text[], int[])
 from public;

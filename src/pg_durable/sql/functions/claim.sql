@@ -37,7 +37,7 @@ begin
   update df.instances
   set worker = null, due_at = clock_timestamp()
   where id = any (array(
-    select i.id from df.instances i where i.worker = p_worker for update skip locked));
+    select i.id from df.instances i where i.worker = p_worker for no key update skip locked));
   get diagnostics v_freed = row_count;
   if v_freed > 0 then
     perform df._wake();
@@ -78,7 +78,7 @@ begin
     from df.instances i
     where i.worker is not null
       and not exists (select from df._worker_epoch e where e.worker = i.worker)
-    for update skip locked));
+    for no key update skip locked));
   get diagnostics v_freed = row_count;
   return v_freed;
 end $$;
@@ -107,12 +107,13 @@ $$;
 
 -- Claim up to p_limit due instances for p_worker, oldest first, with their graphs.
 -- Skips rows another worker is claiming; an instance is claimed by one worker at a time.
--- `refusal` says why an instance must fail before its first step.
+-- `refusal` says why an instance must fail before its first step; `clock` is the server's time, in
+-- seconds since 1970, by which the worker counts.
 -- The commit need not be awaited: after a crash an unrecorded claim is simply due again.
 create or replace function df._claim(p_worker bigint, p_limit int)
 returns table (
   id text, label text, database text, role text, root_node text,
-  vars json, executions bigint, attempts int, refusal text, nodes json
+  vars json, attempts int, refusal text, clock float8, nodes json
 )
 language sql
 set search_path = pg_catalog, pg_temp
@@ -127,10 +128,10 @@ as $$
       where d.due_at <= statement_timestamp()   -- stable, so the index bounds the scan
       order by d.due_at
       limit p_limit
-      for update skip locked))
-    returning i.id, i.label, i.database, i.submitted_by, i.root_node, i.vars, i.executions, i.attempts
+      for no key update skip locked))         -- not stopped by a sender of a signal
+    returning i.id, i.label, i.database, i.submitted_by, i.root_node, i.vars, i.attempts
   )
-  select c.id, c.label, c.database, r.rolname, c.root_node, c.vars, c.executions, c.attempts,
+  select c.id, c.label, c.database, r.rolname, c.root_node, c.vars, c.attempts,
     case
       when r.oid is null then
         format('Instance %s: submitted_by role no longer exists in pg_roles', c.id)
@@ -138,25 +139,34 @@ as $$
         format('pg_durable blocked instance %s: submitted_by role "%s" is a superuser, '
                'but pg_durable.enable_superuser_instances is off', c.id, r.rolname)
     end,
+    extract(epoch from clock_timestamp())::float8,
     (select json_agg(json_build_array(
         n.id, n.node_type, n.query, n.result_name, n.left_node, n.right_node,
         n.status, n.generation,
-        extract(epoch from n.due_at - clock_timestamp())::float8))
+        -- A wait without an end is written as one of thirty thousand years.
+        case when n.due_at is not null then
+          least(extract(epoch from n.due_at), 1e12)::float8 end,
+        case when n.entered_in is not null then
+          json_build_array(n.entered_in, n.first_iteration, n.iteration) end))
      from df.nodes n
      where n.instance_id = c.id)
   from claimed c
   left join pg_roles r on r.oid = c.submitted_by
 $$;
 
--- The results of an instance's finished nodes, for walking on from them.
-create or replace function df._results(p_instance text) returns table (node text, result text)
+-- What an instance's nodes have left for walking on from them: results with what is recorded
+-- beside them, and what loops carry (`names`).
+create or replace function df._results(p_instance text)
+returns table (node text, result text, details text, names text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select n.id, n.result
+  select n.id,
+         case when n.status in ('completed', 'failed') then n.result end,
+         n.status_details, n.names
   from df.nodes n
   where n.instance_id = p_instance
-    and n.status in ('completed', 'failed')
+    and (n.status in ('completed', 'failed') or n.names is not null)
 $$;
 
 -- Which of the instances p_worker does not hold any more: cancelled, or taken over.

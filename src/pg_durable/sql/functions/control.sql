@@ -22,17 +22,51 @@ exception when data_exception or program_limit_exceeded then
 end
 $$;
 
--- The result of a completed instance; null before, and for all that failed or were cancelled.
+-- Why an instance failed: its output as the message, and what the failed step left: SQLSTATE,
+-- detail, hint, position, the node and its statement. What is not known is left out.
+-- The root's row names the step; one written by an older version does not, so there it is
+-- the last that failed.
+create or replace function df._failure(p_instance df.instances)
+returns jsonb
+language sql stable
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'message', p_instance.output,
+    'sqlstate', d.details ->> 'sqlstate',
+    'detail', d.details ->> 'detail',
+    'hint', d.details ->> 'hint',
+    'position', d.details ->> 'position',
+    'node', l.id,
+    'statement', l.status_details ->> 'statement'))
+  from (select where p_instance.status = 'failed') failed
+  left join df.nodes r
+    on r.instance_id = p_instance.id and r.id = p_instance.root_node and r.status = 'failed'
+  left join lateral (
+    select n.id, n.status_details
+    from df.nodes n
+    where n.instance_id = r.instance_id
+      and n.status = 'failed'
+      and (n.id = r.status_details ->> 'node'
+           or (r.status_details ->> 'node') is null and n.left_node is null)
+    order by n.updated_at desc, n.id
+    limit 1) l on true
+  cross join lateral (select coalesce(r.status_details, l.status_details)) d (details);
+$$;
+
+-- The result of a completed instance; of a failed one {"error": …}. Null before the end, and for
+-- one that was cancelled.
 create or replace function df.result(instance_id text)
 returns text
 language sql stable strict
 as $$
-  select df._jsonb_text(n.result)
+  select case
+    when i.status = 'failed' then jsonb_build_object('error', df._failure(i))::text
+    when n.status = 'completed' then df._jsonb_text(n.result)
+  end
   from df.instances i
-  join df.nodes n on n.instance_id = i.id and n.id = i.root_node
+  left join df.nodes n on n.instance_id = i.id and n.id = i.root_node
   where i.id = result.instance_id
-    and i.status = 'completed'
-    and n.status = 'completed';
+    and i.status in ('completed', 'failed');
 $$;
 
 -- The second door into the tables, built like df._start.
@@ -60,7 +94,7 @@ begin
   from df.instances i
   where i.id = new.instance_id
     and (i.submitted_by = quote_ident(new.caller)::regrole or df._sees_all(new.caller))
-  for update;
+  for no key update;
   if not found then
     raise exception using
       errcode = 'WF003',
@@ -76,19 +110,19 @@ begin
 
   -- Children before parents, the order in which checkpoints lock: no deadlock with them.
   -- A step in flight either commits first or finds its node stopped.
+  -- Finished nodes count too: a loop around them would run them again.
   perform
   from df.nodes n
   join df._depths(new.instance_id) d on d.id = n.id
   where n.instance_id = new.instance_id
-    and n.status in ('pending', 'running')
-  order by d.depth desc
-  for update of n;
+  order by d.depth desc, n.id
+  for no key update of n;
 
   update df.nodes n
-  set stopped = true, due_at = null
-  where n.instance_id = new.instance_id
-    and n.status in ('pending', 'running')
-    and not n.stopped;
+  set stopped_through = 2147483647, due_at = null
+  where n.instance_id = new.instance_id;
+
+  delete from df._signals s where s.instance_id = new.instance_id;
 
   perform pg_notify('pg_durable', 'cancel ' || new.instance_id);
   return new;
@@ -114,6 +148,21 @@ as $$
   where c.oid = 'df.instances'::regclass;
 $$;
 
+-- A door without its triggers lets everything in and does nothing.
+create or replace function df._refuse_without_triggers(p_message text)
+returns void
+language plpgsql stable
+as $$
+begin
+  if current_setting('session_replication_role') = 'replica' then
+    raise exception using
+      errcode = 'WF004',
+      message = p_message || ', because this session does not fire triggers',
+      hint = 'Reset session_replication_role.';
+  end if;
+end
+$$;
+
 -- Cancel an instance, in the caller's transaction. One that has ended already stays as it is.
 create or replace function df.cancel(
   instance_id text,
@@ -123,6 +172,7 @@ returns text
 language plpgsql strict
 as $$
 begin
+  perform df._refuse_without_triggers('df.cancel(): nothing was cancelled');
   insert into df._cancel (instance_id, reason)
   values (cancel.instance_id, cancel.reason);
   return format('Instance %s cancelled: %s', instance_id, reason);

@@ -17,8 +17,12 @@ declare
   v_config json := case when df._looks_like_json(p_query) then df._json(p_query) end;
   v_text text := case p_node_type
     when 'SQL' then 'SQL: ' || df._cut(p_query, 50)
-    when 'SLEEP' then 'SLEEP ' || p_query || 's'
-    when 'WAIT_SCHEDULE' then 'WAIT ''' || (v_config ->> 'cron_expr') || ''''
+    when 'SLEEP' then
+      'SLEEP ' || case when v_config is null then p_query || 's'
+                       else 'until ' || (v_config ->> 'until') end
+    when 'WAIT_SCHEDULE' then
+      'WAIT ''' || (v_config ->> 'cron_expr') || ''''
+      || coalesce(' in ' || (v_config ->> 'time_zone'), '')
     when 'SIGNAL' then
       'SIGNAL ''' || (v_config ->> 'signal_name') || ''''
       || coalesce(' (' || (v_config ->> 'timeout_seconds') || 's)', '')

@@ -1,7 +1,7 @@
 -- Who may use df. Nobody but its owner until df.grant_usage says so: the schema has no
 -- USAGE for PUBLIC. The functions run with the rights of their caller, except those behind
--- df._start and df._cancel, which act for the effective role only; df.version(); and
--- df.metrics(), which only those may call to whom it was granted.
+-- df._start, df._start_new, df._cancel and df._signal, which act for the effective role only;
+-- df.version(); and df.metrics(), which only those may call to whom it was granted.
 
 -- A role's name as it goes into a statement.
 create or replace function df._role(p_role text)
@@ -9,8 +9,22 @@ returns text
 immutable
 return case when p_role = 'public' then p_role else quote_ident(p_role) end;
 
--- Let a role build, start, cancel and watch workflows of its own. Only adds. The caller must
--- be able to make each grant; with_grant lets the role pass them on and see df.metrics().
+-- What a role needs to have workflows of its own: columns to look at, and doors to write through.
+create or replace function df._usage_rights()
+returns text[]
+immutable
+return array[
+  'select on df.instances, df.nodes, df._executions',
+  'select, insert, update, delete on df.vars',
+  'insert (fut, label, database), select (id) on df._start',
+  'insert (fut, label, database), select (id) on df._start_new',
+  'insert (instance_id, reason) on df._cancel',
+  'insert (instance_id, signal_name, signal_data) on df._signal',
+  'select on df._workers, df._buffered_signals',
+  'usage on schema df'];
+
+-- Let a role build, start, signal, cancel and watch workflows of its own. Only adds. The caller
+-- must be able to make each grant; with_grant lets the role pass them on and see df.metrics().
 -- include_http gives df.http and df.http_multipart where this version has them.
 create or replace function df.grant_usage(
   p_role text,
@@ -24,13 +38,11 @@ as $$
 declare
   v_to text := df._role(p_role) || case when with_grant then ' with grant option' else '' end;
   v_function regprocedure;
+  v_rights text;
 begin
-  execute 'grant usage on schema df to ' || v_to;
-  execute 'grant select on df.instances, df.nodes to ' || v_to;
-  execute 'grant select, insert, update, delete on df.vars to ' || v_to;
-  execute 'grant insert (fut, label, database), select (id) on df._start to ' || v_to;
-  execute 'grant insert (instance_id, reason) on df._cancel to ' || v_to;
-  execute 'grant select on df._workers to ' || v_to;
+  foreach v_rights in array df._usage_rights() loop
+    execute format('grant %s to %s', v_rights, v_to);
+  end loop;
 
   for v_function in
     select p.oid
@@ -63,6 +75,7 @@ as $$
 declare
   v_from text := df._role(p_role) || ' cascade';
   v_function regprocedure;
+  v_rights text;
 begin
   for v_function in
     select p.oid
@@ -74,11 +87,9 @@ begin
     execute format('revoke execute on function %s from %s', v_function, v_from);
   end loop;
 
-  execute 'revoke select on df._workers from ' || v_from;
-  execute 'revoke insert (instance_id, reason) on df._cancel from ' || v_from;
-  execute 'revoke insert (fut, label, database), select (id) on df._start from ' || v_from;
-  execute 'revoke all on df.vars, df.instances, df.nodes from ' || v_from;
-  execute 'revoke usage on schema df from ' || v_from;
+  foreach v_rights in array df._usage_rights() loop
+    execute format('revoke %s from %s', v_rights, v_from);
+  end loop;
 
   raise notice 'pg_durable: revoked df usage privileges granted by "%" from "%"',
     current_user, p_role;
@@ -89,3 +100,37 @@ revoke execute on function
   df.grant_usage(text, boolean, boolean),
   df.revoke_usage(text)
 from public;
+
+-- Roles to whom an older version has granted usage get what this one has besides: each newer
+-- object goes to those who have the like of it already, with the right to pass it on if they had.
+do $$
+declare
+  v record;
+begin
+  for v in
+    select p.rights,
+           case when a.grantee = 0 then 'public' else a.grantee::regrole::text end as member,
+           bool_or(a.is_grantable) as passing_on
+    from (values
+      ('instances', 'select on df._executions'),
+      ('_workers', 'select on df._buffered_signals'),
+      ('_start', 'insert (fut, label, database), select (id) on df._start_new'),
+      ('_cancel', 'insert (instance_id, signal_name, signal_data) on df._signal')
+    ) p (older, rights)
+    join pg_catalog.pg_class c
+      on c.relnamespace = 'df'::pg_catalog.regnamespace and c.relname = p.older
+    cross join lateral (
+      select c.relacl
+      union all
+      select t.attacl from pg_catalog.pg_attribute t where t.attrelid = c.oid
+    ) o (acl)
+    cross join lateral pg_catalog.aclexplode(o.acl) a
+    where a.grantee <> c.relowner
+      and a.privilege_type in ('SELECT', 'INSERT')
+    group by p.rights, a.grantee
+  loop
+    execute pg_catalog.format('grant %s to %s%s', v.rights, v.member,
+                              case when v.passing_on then ' with grant option' else '' end);
+  end loop;
+end
+$$;

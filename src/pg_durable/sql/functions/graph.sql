@@ -118,12 +118,12 @@ $$;
 -- and is answered as the table would; here the answer can tell the node's place.
 create or replace function df._run_problem(p_node record, p_path text)
 returns text
-language plpgsql immutable
+language plpgsql stable
 as $$
 declare
   v_constraint text;
 begin
-  if p_node.node_type not in ('SQL', 'THEN', 'IF', 'JOIN', 'RACE', 'SLEEP') then
+  if p_node.node_type in ('HTTP', 'HTTP_MULTIPART') then
     return format('this version cannot run %s nodes yet', p_node.node_type);
   end if;
 
@@ -137,6 +137,8 @@ begin
         and (p_node.query is not null or p_node.condition_node is not null)
       when p_node.node_type = 'JOIN' then
         p_node.left_node is not null and p_node.right_node is not null
+      when p_node.node_type = 'LOOP' then
+        p_node.left_node is not null and p_node.right_node is null
       else
         p_node.left_node is null and p_node.right_node is null and p_node.query is not null
     end then 'nodes_structure_chk'
@@ -151,7 +153,81 @@ begin
                        v_constraint),
       detail = format('The node is %s (%s).', p_path, p_node.node_type);
   end if;
-  return null;
+  return case
+    when p_node.node_type in ('SLEEP', 'WAIT_SCHEDULE', 'SIGNAL', 'BREAK')
+      then df._leaf_problem(p_node.node_type, p_node.query)
+  end;
+end
+$$;
+
+-- What is wrong with the configuration of a leaf that is no statement, or null. What the
+-- builders make is right; an envelope written by hand need not be.
+create or replace function df._leaf_problem(p_node_type text, p_query text)
+returns text
+language plpgsql stable
+as $$
+declare
+  v_config json;
+  v_cron text;
+  v_until text;
+  v_wanted text := case p_node_type
+    when 'SLEEP' then 'seconds, such as 5 or 0.25, or '
+                      'a JSON object with until, such as "2026-12-01T00:00:00+00:00"'
+    when 'WAIT_SCHEDULE' then 'a JSON object with the texts cron_expr and, if wanted, time_zone'
+    when 'SIGNAL' then 'a JSON object with signal_name, a text of 1 to 2000 bytes, and '
+                       'timeout_seconds, null or a positive integer'
+    when 'BREAK' then 'a JSON object with break_value, a text or null'
+  end;
+begin
+  v_wanted := format('query in %s must be %s', p_node_type, v_wanted);
+  if p_node_type = 'SLEEP' and p_query ~ '^[0-9]{1,19}(\.[0-9]{1,6})?$' then
+    return null;
+  end if;
+  v_config := p_query::json;
+  if json_typeof(v_config) <> 'object' then
+    return v_wanted;
+  end if;
+
+  case p_node_type
+    when 'SLEEP' then
+      v_until := v_config ->> 'until';
+      return case
+        when v_until ~ ('^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]'
+                        '(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-5][0-9])$')
+             and isfinite(v_until::timestamptz)
+          then null
+        else v_wanted
+      end;
+    when 'WAIT_SCHEDULE' then
+      v_cron := v_config ->> 'cron_expr';
+      return case
+        when json_typeof(v_config -> 'cron_expr') is distinct from 'string'
+             or json_typeof(v_config -> 'time_zone') not in ('string', 'null')
+          then v_wanted
+        else coalesce(
+          format('Invalid cron expression ''%s'': ', v_cron) || df._cron_problem(v_cron),
+          df._zone_problem(v_config ->> 'time_zone'))
+      end;
+    when 'SIGNAL' then
+      return case
+        when json_typeof(v_config -> 'signal_name') = 'string'
+             and octet_length(v_config ->> 'signal_name') between 1 and 2000
+             and coalesce(v_config ->> 'timeout_seconds', '1') ~ '^[1-9][0-9]{0,9}$'
+             and coalesce(json_typeof(v_config -> 'timeout_seconds'), 'null') in ('number', 'null')
+             and coalesce((v_config ->> 'timeout_seconds')::bigint, 1) <= 2147483647
+          then null
+        else v_wanted
+      end;
+    when 'BREAK' then
+      return case
+        when json_typeof(v_config -> 'break_value') in ('string', 'null') then null
+        else v_wanted
+      end;
+  end case;
+exception
+  when invalid_text_representation or untranslatable_character or statement_too_complex
+       or invalid_datetime_format or datetime_field_overflow then
+    return v_wanted;
 end
 $$;
 

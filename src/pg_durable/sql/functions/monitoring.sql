@@ -87,6 +87,19 @@ as $$
   end;
 $$;
 
+-- The number of the execution under way, or of the last: the iteration of a LOOP that is the
+-- root. Instances without one have a single execution.
+create or replace function df._execution(p_instance df.instances)
+returns bigint
+language sql stable
+as $$
+  select coalesce(
+    (select n.iteration
+     from df.nodes n
+     where n.instance_id = p_instance.id and n.id = p_instance.root_node),
+    1);
+$$;
+
 create or replace function df.list_instances(
   status_filter text default null,
   limit_count int default 100
@@ -102,7 +115,7 @@ begin
   perform df._check_limit(limit_count);
   return query
   select i.id::text, i.label, 'pg_durable::orchestration::execute-function-graph',
-         i.status::text, i.executions, df._output(i)
+         i.status::text, df._execution(i), df._output(i)
   from df._page(status_filter, null, null, null, limit_count) i
   order by i.created_at desc, i.id;
 end
@@ -134,7 +147,7 @@ begin
   )
   select (p.instance).id::text, (p.instance).label,
          'pg_durable::orchestration::execute-function-graph',
-         (p.instance).status::text, (p.instance).executions, df._output(p.instance),
+         (p.instance).status::text, df._execution(p.instance), df._output(p.instance),
          (p.instance).created_at, (p.instance).completed_at,
          (select df._write_cursor((l.instance).created_at, (l.instance).id)
           from page l

@@ -5,6 +5,12 @@ returns text
 stable
 return df.as(fut, name);
 
+-- @> a: for ever. A null operand makes it null, as with the other operators.
+create or replace function df.loop_prefix_op(body text)
+returns text
+stable strict
+return df.loop(body);
+
 -- c ?> a: half an if, kept as the two texts it was written with until !> completes it.
 create or replace function df.if_then_op(condition text, then_branch text)
 returns text
@@ -50,15 +56,17 @@ begin
       ('&',   'df.join(text,text)'),
       ('|',   'df.race(text,text)'),
       ('?>',  'df.if_then_op(text,text)'),
-      ('!>',  'df.if_else_op(text,text)')
+      ('!>',  'df.if_else_op(text,text)'),
+      ('@>',  'df.loop_prefix_op(text)')
     ) as x (name, function)
     where not exists (
       select from pg_catalog.pg_operator o
       where o.oprname = x.name and o.oprcode = x.function::regprocedure)
   loop
-    execute format('create operator %I.%s (function = %s, leftarg = text, rightarg = text)',
+    execute format('create operator %I.%s (function = %s, %s rightarg = text)',
                    v_schema, v_operator.name,
-                   v_operator.function::regprocedure::regproc);
+                   v_operator.function::regprocedure::regproc,
+                   case when v_operator.name <> '@>' then 'leftarg = text,' else '' end);
   end loop;
 end
 $$;

@@ -1,21 +1,24 @@
 -- How far instances have come, and what they wait for. Row security shows each caller its own.
 
--- One instance as a row; none for an id that is unknown to the caller.
+-- One instance as a row; none for an id that is unknown to the caller. `failure` says why it
+-- failed: message, sqlstate, detail, hint, position, node and statement, as far as known.
 create or replace function df.instance_info(instance_id text)
 returns table (
   instance_id text, label text, function_name text, function_version text,
-  current_execution_id bigint, status text, output text
+  current_execution_id bigint, status text, output text, failure jsonb
 )
 language sql stable
 as $$
   select i.id, i.label, 'pg_durable::orchestration::execute-function-graph', '1.0.0',
-         i.executions, i.status, df._output(i)
+         df._execution(i), i.status, df._output(i), df._failure(i)
   from df.instances i
   where i.id = instance_info.instance_id;
 $$;
 
--- The executions of an instance, newest first. There is one, since nothing restarts an
--- instance; its time counts from the start's transaction, so it includes the wait for a worker.
+-- The executions of an instance, newest first: the iterations of a LOOP that is the root, else one.
+-- Of finished ones only the last df._executions_kept() are there; the oldest of those has no
+-- duration, as the end of the one before it is forgotten. The first begins with the start's
+-- transaction, so its time includes the wait for a worker.
 create or replace function df.instance_executions(instance_id text, limit_count int default 5)
 returns table (
   execution_id bigint, status text, event_count bigint, duration_ms bigint, output text
@@ -27,18 +30,42 @@ begin
     raise exception using errcode = 'WF001', message = 'limit_count must be at least 1';
   end if;
   return query
-  select i.executions,
-    case i.status
-      when 'completed' then 'Completed'
-      when 'failed' then 'Failed'
-      when 'cancelled' then 'Cancelled'
-      else 'Running'
+  with instance as materialized (
+    select i, df._execution(i) as execution
+    from df.instances i
+    where i.id = instance_executions.instance_id
+  ),
+  ended as materialized (
+    select e.execution, e.ended_at, e.events
+    from df._executions e
+    where e.instance_id = instance_executions.instance_id
+  ),
+  executions as (
+    select e.execution::bigint, 'ContinuedAsNew' as status, e.events, e.ended_at,
+           null::text as output
+    from ended e
+    union all
+    select o.execution,
+           case when (o.i).status in ('pending', 'running') then 'Running'
+                else initcap((o.i).status) end,
+           (select count(*)
+            from df._seen((o.i).id) s
+            join df.nodes n on n.instance_id = (o.i).id and n.id = s.id
+            where n.status <> 'pending' and not s.superseded),
+           (o.i).completed_at, df._output(o.i)
+    from instance o
+  )
+  select x.execution, x.status, x.events,
+    case when x.ended_at is null then 0
+         else (1000 * extract(epoch from x.ended_at - case
+           when x.execution = 1 then (select (o.i).created_at from instance o)
+           else (select e.ended_at from ended e where e.execution = x.execution - 1)
+         end))::bigint
     end,
-    (select count(*) from df.nodes n where n.instance_id = i.id and n.status <> 'pending'),
-    coalesce((1000 * extract(epoch from i.completed_at - i.created_at))::bigint, 0),
-    df._output(i)
-  from df.instances i
-  where i.id = instance_executions.instance_id;
+    x.output
+  from executions x
+  order by x.execution desc
+  limit least(limit_count, 10000);
 end
 $$;
 
@@ -56,7 +83,11 @@ as $$
          count(*) filter (where i.status = 'running'),
          count(*) filter (where i.status = 'completed'),
          count(*) filter (where i.status = 'failed'),
-         coalesce(sum(i.executions), 0)::bigint,
+         count(*) + (
+           select coalesce(sum(n.iteration - 1), 0)
+           from df.nodes n
+           join df.instances r on r.id = n.instance_id and r.root_node = n.id
+           where n.node_type = 'LOOP' and n.iteration > 1)::bigint,
          (select count(*) from df.nodes n where n.status <> 'pending')
   from df.instances i;
 $$;
@@ -82,6 +113,50 @@ as $$
   select to_char(p_time at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS"+00"');
 $$;
 
+-- What a parked instance waits for, soonest first: at most ten things are named. Null when it
+-- is not there to wait for anything, though nobody would look at it before its time.
+create or replace function df._waits_for(p_instance df.instances)
+returns text
+language sql stable
+as $$
+  with waits as materialized (
+    select w.due_at, s.name as signal,
+      concat_ws(' ',
+        case w.node_type
+          when 'SIGNAL' then 'signal ' || s.name
+          when 'WAIT_SCHEDULE' then 'next tick'
+          when 'LOOP' then 'next iteration'
+          when 'SLEEP' then 'until'
+        end,
+        case when w.node_type = 'SIGNAL' and w.due_at < 'infinity' then 'until' end,
+        case when w.due_at < 'infinity' then df._utc(w.due_at) end) as what
+    from df.nodes w
+    cross join lateral (
+      select case when w.node_type = 'SIGNAL' then w.query::json ->> 'signal_name' end) s (name)
+    where w.instance_id = p_instance.id
+      and w.status = 'running'
+      and w.due_at is not null
+      and w.stopped_through < w.generation
+  ),
+  listed as (
+    select w.*, row_number() over (order by w.due_at, w.what) as place from waits w
+  )
+  select case
+    when p_instance.due_at > min(l.due_at)
+         or p_instance.due_at = 'infinity' and min(l.due_at) is null
+         or exists (select
+                    from waits w
+                    join df._buffered_signals b
+                      on b.instance_id = p_instance.id and b.name = w.signal
+                    where b.sent_at < clock_timestamp() - interval '10 s')
+      then null
+    when min(l.due_at) is null then 'until ' || df._utc(p_instance.due_at)
+    else string_agg(l.what, '; ' order by l.place) filter (where l.place <= 10)
+         || case when count(*) > 10 then format('; and %s more', count(*) - 10) else '' end
+  end
+  from listed l;
+$$;
+
 -- What each unfinished instance waits for, or only the given one: whoever or whatever will
 -- move it on. 'nothing: stuck' says that nobody will; no instance may ever be so.
 -- What a worker that is gone still holds is due to any other.
@@ -96,7 +171,7 @@ as $$
       when i.worker is not null or i.due_at <= clock_timestamp() then 'a worker'
       when i.due_at is null then 'nothing: stuck'
       when i.attempts > 0 then 'retry at ' || df._utc(i.due_at)
-      else 'until ' || df._utc(i.due_at)
+      else coalesce(df._waits_for(i::df.instances), 'nothing: stuck')
     end
   from (
     -- Two arms, so that one instance is found by its key; only one of them is run.

@@ -1,0 +1,82 @@
+"""What of an instance is settled in memory and not recorded yet; which commits are under way."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from pg_durable.graph.nodes import Graph
+from pg_durable.graph.outcomes import Change, Iterated, Progress
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Changes and waits to be recorded with the next commit, whoever makes it."""
+
+    committing: int = 0  # checkpoints under way
+    urgent: bool = False  # to be recorded before anything else is run
+    _changes: list[Change] = field(default_factory=list)
+    _waits: list[tuple[str, int, float | None]] = field(default_factory=list)
+
+    @property
+    def pressing(self) -> bool:
+        """Whether to record now rather than with the next commit of a step.
+
+        A loop's next iteration must be in its row before the first of its steps is, and the
+        outcome of a wait for a signal before anything rests on it; the end of a wait is fixed
+        when it is entered.
+        """
+        return self.urgent or bool(self._waits)
+
+    @property
+    def empty(self) -> bool:
+        """Whether all that is settled is recorded, or about to be with a save."""
+        return not self._changes and not self.committing
+
+    def note(self, progress: Progress) -> None:
+        """Take over what may be recorded; the rest stays in the progress."""
+        changes = self._recordable(progress)
+        self.urgent = self.urgent or any(isinstance(c.outcome, Iterated) for c in changes)
+        self._changes += changes
+
+    def enter(self, node: str, generation: int, until: float | None) -> None:
+        """A wait begins, to end in so many seconds since 1970; None: never by itself."""
+        self._waits.append((node, generation, until))
+
+    def drop(self, nodes: Collection[str]) -> None:
+        """Forget what belongs to nodes that lost a race."""
+        self._changes = [change for change in self._changes if change.node not in nodes]
+        self._waits = [wait for wait in self._waits if wait[0] not in nodes]
+
+    def for_checkpoint(self, progress: Progress, graph: Graph) -> list[Change]:
+        """What a step's checkpoint records: what it led to, and all that waits for a commit."""
+        changes = self._recordable(progress)
+        if not self._changes:
+            return changes
+        unsaved, self._changes = self._changes, []
+        return in_order([*unsaved, *changes], graph)
+
+    def for_save(self, graph: Graph) -> tuple[list[Change], list[tuple[str, int, float | None]]]:
+        """All that waits to be recorded."""
+        changes, waits = in_order(self._changes, graph), self._waits
+        self._changes, self._waits, self.urgent = [], [], False
+        return changes, waits
+
+    def _recordable(self, progress: Progress) -> list[Change]:
+        """Split off what may be recorded.
+
+        While commits of siblings are under way, that is nothing that rests on their outcomes:
+        they may still roll back. Waiting for them here, in an open transaction, could be a
+        deadlock that the server cannot see.
+        """
+        changes = progress.changes
+        if self.committing and progress.joined:
+            progress.changes = changes[progress.own :]
+            return changes[: progress.own]
+        progress.changes = []
+        return changes
+
+
+def in_order(changes: list[Change], graph: Graph) -> list[Change]:
+    """Deeper nodes first: the order in which all writers lock the rows of an instance."""
+    if len(changes) < 2:
+        return changes
+    return sorted(changes, key=lambda c: (-len(graph.ancestors(c.node)), c.node))

@@ -1,0 +1,90 @@
+"""Ten thousand random graphs, and a thousand more whose workers are killed again and again.
+
+Run by `make test-long`; it tells how far it is.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from support.database import Database
+from support.search.compare import Mismatch, search
+from support.search.graphs import make_case
+from support.search.observe import prepare
+from support.workers import WorkerProcess, worker_here
+
+GRAPHS = 10_000
+GRAPHS_UNDER_KILLS = 1_000
+AT_ONCE = 500  # instances under way at the same time
+
+pytestmark = pytest.mark.timeout(900)
+
+
+async def test_ten_thousand_random_graphs_do_what_the_reference_tells(db: Database) -> None:
+    await prepare(db)
+
+    async with worker_here(db.conninfo, loop_min_interval=0.0):
+        mismatches = await _search(db, range(GRAPHS))
+
+    assert not mismatches, "\n".join(map(str, mismatches))
+
+
+async def test_a_thousand_random_graphs_survive_random_kills_of_their_workers(
+    db: Database,
+) -> None:
+    await prepare(db)
+
+    async with _two_workers_being_killed(db, seed=4711) as kills:
+        mismatches = await _search(db, range(GRAPHS, GRAPHS + GRAPHS_UNDER_KILLS))
+
+    print(f"{len(kills)} kills")
+    assert not mismatches, "\n".join(map(str, mismatches))
+    assert kills
+
+
+async def _search(db: Database, seeds: range) -> list[Mismatch]:
+    began = time.monotonic()
+    mismatches: list[Mismatch] = []
+    for first in range(seeds.start, seeds.stop, AT_ONCE):
+        some = range(first, min(first + AT_ONCE, seeds.stop))
+        found = await search(db, [make_case(seed) for seed in some], within=120)
+        print(*found, sep="\n", end="")
+        mismatches += found
+        print(
+            f"{some.stop - seeds.start} of {len(seeds)} graphs,"
+            f" {len(mismatches)} mismatches, {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+    return mismatches
+
+
+@asynccontextmanager
+async def _two_workers_being_killed(db: Database, seed: int) -> AsyncIterator[list[float]]:
+    """Two workers; again and again one is killed, at an instant that the seed decides."""
+    schedule = random.Random(seed)
+    workers = [await WorkerProcess(db.conninfo, loop_min_interval=0.0).start() for _ in range(2)]
+    kills: list[float] = []
+
+    over = asyncio.Event()
+
+    async def kill_in_turn() -> None:
+        while not over.is_set():
+            wait, victim = schedule.uniform(0.2, 1.5), schedule.randrange(2)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), wait)
+            await workers[victim].kill()
+            kills.append(wait)
+            workers[victim] = await WorkerProcess(db.conninfo, loop_min_interval=0.0).start()
+
+    killer = asyncio.create_task(kill_in_turn())
+    try:
+        yield kills
+    finally:
+        over.set()
+        await killer
+        for worker in workers:
+            await worker.kill()
