@@ -154,7 +154,7 @@ def test_a_loop_that_loses_is_failed_and_other_losers_are_unfinished() -> None:
 
     assert seen.nodes["root.left"] == Failed(LOST_LOOP)
     assert "root.left.left" not in seen.nodes
-    assert seen.possible == {"root.left.left.left": row(1, '"5"')}
+    assert seen.possible == {"root.left.left.left": {row(1, '"5"')}}
 
 
 def test_a_race_without_a_definite_winner_is_refused() -> None:

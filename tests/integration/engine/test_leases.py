@@ -55,7 +55,9 @@ async def test_a_cancelled_instances_statement_is_stopped_and_rolled_back(
 
         await until(active)
         if not told:  # as if the notification were lost
-            await db.rows("update df.nodes set stopped_through = 2147483647 where instance_id = %s", instance)
+            await db.rows(
+                "update df.nodes set stopped_through = 2147483647 where instance_id = %s", instance
+            )
             await db.rows(
                 "update df.instances set status = 'cancelled', worker = null,"
                 " output = 'canceled: changed my mind' where id = %s",

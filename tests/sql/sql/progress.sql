@@ -135,6 +135,9 @@ update df.nodes set status = 'running', due_at = 'infinity' where instance_id = 
 set local role regress_progress;
 select waits_for from df.waiting_for(:'id');
 reset role;
+update df.nodes set due_at = to_timestamp(1e12) where instance_id = :'id' and query like '%two words%';
+update df.instances set due_at = to_timestamp(1e12) where id = :'id';
+select waits_for as "as long as there is time" from df.waiting_for(:'id');
 update df.nodes set status = 'running', due_at = '2999-01-04Z' where instance_id = :'id' and query like '%approval%';
 select waits_for as "not before infinity" from df.waiting_for(:'id');
 update df.instances set due_at = '2999-01-01Z' where id = :'id';

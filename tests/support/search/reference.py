@@ -109,8 +109,14 @@ class _Reference:
             if node.name is not None and not isinstance(node, Break):
                 scope.store(node.name, outcome)
         if not isinstance(outcome, Never):
-            (self.told.possible if self._losing else self.told.nodes)[path] = outcome
+            self._note(path, outcome)
         return outcome
+
+    def _note(self, path: str, outcome: Outcome) -> None:
+        if self._losing:
+            self.told.possible.setdefault(path, set()).add(outcome)
+        else:
+            self.told.nodes[path] = outcome
 
     def _run(self, node: Node, path: str, scope: Scope, order: Series) -> Outcome:
         match node:
@@ -235,7 +241,7 @@ class _Reference:
     def _lose(self, branch: Node, path: str) -> None:
         self.told.losers[path] += 1
         if isinstance(branch, Loop):
-            (self.told.possible if self._losing else self.told.nodes)[path] = Failed(LOST_LOOP)
+            self._note(path, Failed(LOST_LOOP))
 
     def _loop(self, node: Loop, path: str, scope: Scope, order: Series) -> Outcome:
         while True:

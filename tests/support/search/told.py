@@ -88,7 +88,7 @@ class Expected:
 
     outcome: Done | Failed = field(default_factory=lambda: Failed("not run"))
     nodes: dict[str, Outcome] = field(default_factory=dict)  # how they ended last
-    possible: dict[str, Outcome] = field(default_factory=dict)  # … unless they are unfinished
+    possible: dict[str, set[Outcome]] = field(default_factory=dict)  # in losers, if at all
     losers: Counter[str] = field(default_factory=Counter)  # how often each has lost
     effects: Counter[int] = field(default_factory=Counter)  # by leaf
     possible_effects: Counter[int] = field(default_factory=Counter)  # besides those

@@ -115,21 +115,20 @@ $$;
 
 -- What a parked instance waits for, soonest first: at most ten things are named. Null when it
 -- is not there to wait for anything, though nobody would look at it before its time.
+-- A wait without an end is registered until 1e12 seconds since 1970, or infinity.
 create or replace function df._waits_for(p_instance df.instances)
 returns text
 language sql stable
 as $$
   with waits as materialized (
     select w.due_at, s.name as signal,
-      concat_ws(' ',
-        case w.node_type
-          when 'SIGNAL' then 'signal ' || s.name
-          when 'WAIT_SCHEDULE' then 'next tick'
-          when 'LOOP' then 'next iteration'
-          when 'SLEEP' then 'until'
-        end,
-        case when w.node_type = 'SIGNAL' and w.due_at < 'infinity' then 'until' end,
-        case when w.due_at < 'infinity' then df._utc(w.due_at) end) as what
+      case
+        when w.node_type = 'SIGNAL' and w.due_at >= to_timestamp(1e12) then 'signal ' || s.name
+        when w.node_type = 'SIGNAL' then format('signal %s until %s', s.name, df._utc(w.due_at))
+        when w.node_type = 'WAIT_SCHEDULE' then 'next tick ' || df._utc(w.due_at)
+        when w.node_type = 'LOOP' then 'next iteration ' || df._utc(w.due_at)
+        else 'until ' || df._utc(w.due_at)
+      end as what
     from df.nodes w
     cross join lateral (
       select case when w.node_type = 'SIGNAL' then w.query::json ->> 'signal_name' end) s (name)
@@ -143,7 +142,7 @@ as $$
   )
   select case
     when p_instance.due_at > min(l.due_at)
-         or p_instance.due_at = 'infinity' and min(l.due_at) is null
+         or p_instance.due_at >= to_timestamp(1e12) and min(l.due_at) is null
          or exists (select
                     from waits w
                     join df._buffered_signals b

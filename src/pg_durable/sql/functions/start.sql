@@ -274,11 +274,11 @@ exception
   when insufficient_privilege then
     raise exception using
       errcode = 'WF004',
-      message = 'df.start(): transaction_mode => ''new'' needs dblink_connect_u, '
-                'which the owner of the schema df may not call',
+      message = 'df.start(): transaction_mode => ''new'' needs rights that the owner of the '
+                'schema df does not have',
       detail = sqlerrm,
-      hint = 'As a superuser, grant it execute on both functions dblink_connect_u, '
-             'and pg_read_all_settings.';
+      hint = 'As a superuser, grant that owner pg_read_all_settings, and execute on both '
+             'functions dblink_connect_u.';
   when others then
     get stacked diagnostics v_reason = pg_exception_detail;
     raise exception using
