@@ -158,6 +158,10 @@ class Store:
         row = await self._row("select df._take_over($1, $2)", worker, lease)
         return int(row[0] or 0)
 
+    async def sweep(self) -> None:
+        """Delete the signals of instances that have ended."""
+        await self._rows("select df._sweep()")
+
     async def listen(self) -> None:
         """Hear of wake-ups on this session."""
         await self._rows(f"listen {CHANNEL}")

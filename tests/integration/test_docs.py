@@ -32,9 +32,15 @@ OPERATIONS = DOCS / "operations.md"
 FAST = {"fsync": "off", "full_page_writes": "off"}
 
 # Commands that look and go; those that stay or change a machine are not run.
-_COMMANDS = ("list", "show", "explain", "wait", "cancel", "start", "version")
+_COMMANDS = ("list", "show", "explain", "wait", "cancel", "doctor", "start", "version")
 # Stands for the id of the instance started last.
 _ID = "3fa9c1d0"
+# What `pg-durable doctor` says of the place where it runs, and what stands for it.
+_HERE = (
+    (r"PostgreSQL \d[\w.]*, database \w+", "PostgreSQL <version>, database <name>"),
+    (r"pg_durable \d+\.\d+\.\d+", "pg_durable <version>"),
+    (r"\d+ \([\w.-]+:\d+\)", "<worker>"),
+)
 
 
 @pytest.fixture
@@ -65,20 +71,34 @@ async def test_the_examples_of_a_page_print_what_it_says(
             place = f"{page.name}, line {block.line}"
             if block.language == "sql":
                 assert not _errors(printed), f"{place}: before it, {_errors(printed)}"
-                printed = normal(await session.run(block.text))
-                if block.note != "not awaited":
+                printed = _normal(await session.run(block.text))
+                if block.note == "until it waits":
+                    await until(lambda: _all_wait(db))
+                elif block.note != "not awaited":
                     await db.wait_all()
             elif block.language == "sh" and _is_run(block.text):
-                printed = normal(await _run_command(db, cli, block.text))
+                printed = _normal(await _run_command(db, cli, block.text))
             elif not block.language:
-                assert printed == normal(block.text), place
+                assert printed == _normal(block.text), place
                 printed = []
 
         assert not _errors(printed)
 
 
+def _normal(text: str) -> list[str]:
+    for pattern, placeholder in _HERE:
+        text = re.sub(pattern, placeholder, text)
+    return normal(text)
+
+
 def _errors(printed: list[str]) -> list[str]:
     return [line for line in printed if line.startswith("ERROR:")]
+
+
+async def _all_wait(db: Database) -> bool:
+    """Whether every unfinished instance waits for something other than a worker."""
+    waiting = await db.rows("select waits_for from df.waiting_for()")
+    return not any("worker" in waits_for for (waits_for,) in waiting)
 
 
 def _is_run(script: str) -> bool:
@@ -86,8 +106,10 @@ def _is_run(script: str) -> bool:
 
 
 async def _run_command(db: Database, cli: Cli, line: str) -> str:
-    newest = await db.scalar("select id from df.instances order by created_at desc limit 1")
-    ran = await cli(*line.replace(_ID, newest).split()[1:])
+    if _ID in line:
+        newest = "select id from df.instances order by created_at desc limit 1"
+        line = line.replace(_ID, await db.scalar(newest))
+    ran = await cli(*line.split()[1:])
     return ran.out + ran.err
 
 
@@ -117,6 +139,7 @@ def _signature(name: str, arguments: str, result: str) -> str:
         re.sub(r"::\w+| with time zone", "", text)
         .replace("TABLE(", "table (")
         .replace("DEFAULT", "default")
+        .replace("VARIADIC", "variadic")
         .replace("NULL", "null")
         .replace("SETOF", "setof")
         .replace("timestamp", "timestamptz")
@@ -129,7 +152,7 @@ async def test_every_operator_is_in_the_reference(db: Database) -> None:
         " where p.pronamespace = 'df'::regnamespace"
     )
 
-    headings = re.findall(r"^### `a (\S+) .*$", REFERENCE.read_text(), re.MULTILINE)
+    headings = re.findall(r"^### `(?:a )?(\S+) .*$", REFERENCE.read_text(), re.MULTILINE)
 
     assert sorted(headings) == sorted(name for (name,) in operators)
 
@@ -282,6 +305,6 @@ def test_a_restored_dump_is_whole_after_another_install(
     with psycopg.connect(restored) as session:
         after = session.execute(operators).fetchone()
         started = session.execute("select count(*) from df.instances").fetchone()
-    assert (before, after, started) == ((0,), (6,), (1,))
+    assert (before, after, started) == ((0,), (7,), (1,))
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
         admin.execute("drop database restored")

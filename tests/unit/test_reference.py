@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.search.graphs import make_case
+from support.search.compare import differences
+from support.search.graphs import Case, make_case
 from support.search.nodes import (
     Break,
     Form,
@@ -21,6 +22,7 @@ from support.search.nodes import (
     envelope,
     walk,
 )
+from support.search.observe import Observed
 from support.search.reference import IN_LOOP, LOST_LOOP, OUTSIDE, expect
 from support.search.told import Broke, Done, Expected, Failed, Unsuitable
 
@@ -306,3 +308,70 @@ def test_a_seed_gives_the_same_case_each_time(seed: int) -> None:
     assert first.graph == second.graph
     assert envelope(first.graph) == envelope(second.graph)
     assert {path for path, _ in walk(first.graph)} >= first.expected.nodes.keys()
+
+
+def ran(case: Case, *effects: int) -> Observed:
+    """What is seen when all goes well, but for the effects."""
+    nodes: dict[str, tuple[str, str | None]] = {
+        path: ("completed", outcome.text)
+        for path, outcome in case.expected.nodes.items()
+        if isinstance(outcome, Done)
+    }
+    assert isinstance(case.expected.outcome, Done)
+    return Observed(
+        instance="0000000a",
+        status="completed",
+        result=case.expected.outcome.text,
+        output=None,
+        nodes=nodes,
+        effects=list(effects),
+    )
+
+
+@pytest.mark.parametrize(
+    ("effects", "what"),
+    [
+        ((1, 2, 3), None),
+        ((2, 1, 3), None),
+        ((1, 2), "effects of leaf 3"),
+        ((1, 1, 2, 3), "effects of leaf 1"),
+        ((1, 3, 2), "order of effects"),
+        ((1, 2, 3, 4), "effects of leaf 4"),
+    ],
+)
+def test_lost_doubled_and_disordered_effects_are_found(
+    effects: tuple[int, ...], what: str | None
+) -> None:
+    graph = then(Join(branches=(value(1), value(2))), value(3))
+    case = Case(seed=0, graph=graph, expected=told(graph))
+
+    found = list(differences(case, ran(case, *effects)))
+
+    assert [line.splitlines()[0] for line in found] == ([] if what is None else [what])
+
+
+def test_what_a_loser_did_before_its_end_may_be_there_or_not_but_not_twice() -> None:
+    graph = Race(left=then(value(1), FOREVER), right=value(2))
+    case = Case(seed=0, graph=graph, expected=told(graph))
+
+    def seen(*effects: int) -> list[str]:
+        observed = ran(case, *effects)
+        for path in ("root.left", "root.left.left", "root.left.right"):
+            observed.nodes[path] = ("running", None)
+        return list(differences(case, observed))
+
+    assert not seen(2)
+    assert not seen(1, 2)
+    assert seen(1, 1, 2)
+
+
+def test_wrong_statuses_and_results_are_found() -> None:
+    graph = then(value(1), value(2))
+    case = Case(seed=0, graph=graph, expected=told(graph))
+    observed = ran(case, 1, 2)
+    observed.status, observed.output = "failed", "boom"
+    observed.nodes["root.left"] = ("running", None)
+
+    found = list(differences(case, observed))
+
+    assert [line.splitlines()[0] for line in found] == ["instance", "root.left (Sql)"]

@@ -5,9 +5,12 @@
 | app       | the commands by name, and the page `pg-durable --help`              |
 | serve     | up, worker                                                          |
 | database  | install, psql, demo, version                                        |
-| control   | start, wait, cancel                                                 |
+| control   | start, wait, signal, cancel                                         |
 | instances | list, explain                                                       |
 | show      | show                                                                |
+| statement | a statement with the place of its error marked                      |
+| doctor    | doctor                                                              |
+| diagnosis | what doctor makes of what it sees                                   |
 | options   | options and arguments that several commands take                    |
 | target    | which database is meant                                             |
 | output    | tables, times and JSON on the standard output                       |

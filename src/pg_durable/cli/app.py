@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pg_durable import __version__
-from pg_durable.cli import control, database, instances, serve, show
+from pg_durable.cli import control, database, doctor, instances, serve, show
 
 _HELP = """Durable SQL workflows for PostgreSQL: each step takes effect exactly once.
 
@@ -18,7 +18,8 @@ of them is set (PGHOST, PGHOSTADDR, PGPORT, PGDATABASE, PGUSER, PGSERVICE, PGSER
 the server that `pg-durable up` runs, else libpq's defaults.
 
 Exit codes: 0 all is well; 1 an error, told in one line on the standard error; 2 a command line
-that makes no sense; 3 `wait`: the instance failed or was cancelled; 4 `wait`: the time is up."""
+that makes no sense; 3 `wait`: the instance failed or was cancelled; 4 `wait`: the time is up;
+5 `doctor`: there is a problem."""
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "up": serve.up,
@@ -30,7 +31,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "show": show.show,
     "explain": instances.explain,
     "wait": control.wait,
+    "signal": control.signal,
     "cancel": control.cancel,
+    "doctor": doctor.doctor,
     "demo": database.demo,
     "version": database.version,
 }

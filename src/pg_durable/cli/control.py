@@ -1,4 +1,4 @@
-"""start, wait and cancel."""
+"""start, wait, signal and cancel."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,6 +89,42 @@ def wait(
         took = show_duration(ended.duration)
         note(f"instance {ended.id} {ended.status} after {took}: {one_line(ended.error or '')}")
         raise typer.Exit(FAILED)
+
+
+def signal(
+    instance: InstanceId,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", show_default=False, help="The name waited for.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            show_default=False,
+            help="JSON; any other text is sent as a JSON string. [default: {}]",
+        ),
+    ] = None,
+    dsn: Dsn = None,
+) -> None:
+    """Send a signal to an instance.
+
+    Every step that waits for that name takes it. If none does yet, it is kept for the next one
+    that will. To signal an instance that has ended changes nothing, and is no error.
+
+      pg-durable signal 3fa9c1d0 approval '{"by": "alice"}'
+
+    What begins with a hyphen goes after --, as in: signal 3fa9c1d0 offset -- -5
+    """
+
+    async def work(client: "Client") -> tuple[bool, str]:
+        sent = await client.signal(instance, name, data)
+        return sent, (await client.instance(instance)).status
+
+    sent, status = with_client(dsn, work)
+    if sent:
+        print(f"Signal {one_line(name)} is sent to instance {instance}.")
+    else:
+        print(f"Instance {instance} was {status} already; nothing will take the signal.")
 
 
 def cancel(

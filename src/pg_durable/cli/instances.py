@@ -125,6 +125,7 @@ def as_document(instance: "Instance") -> dict[str, Any]:
         "duration": instance.duration,
         "executions": instance.executions,
         "error": instance.error,
+        "failure": instance.failure,
     }
 
 

@@ -1,25 +1,17 @@
-"""A session in which workflows are started, watched, awaited and cancelled."""
+"""A session in which workflows are started, watched, signalled, awaited and cancelled."""
 
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, LiteralString, Self
+from typing import Self
 
-import psycopg
-from psycopg import AsyncRawCursor, pq
-from psycopg.conninfo import make_conninfo
-from psycopg.rows import DictRow, dict_row
-
-from pg_durable.client.failures import connection_lost, not_allowed, translate, unavailable
-from pg_durable.client.queries import NODES, ONE, PAGE, RESULT, SCHEMA
+from pg_durable.client.queries import NODES, ONE, PAGE, RESULT, SIGNAL, WAITS_FOR
 from pg_durable.client.rows import Instance, Node, Page, in_order
-from pg_durable.errors import InvalidWorkflow, NotFound, SchemaMismatch, WaitTimeout
-from pg_durable.wire.dsn import parse_dsn
+from pg_durable.client.session import Session
+from pg_durable.errors import InvalidWorkflow, NotFound, WaitTimeout
 
-_CONNECT_TIMEOUT = "10"  # seconds, unless the connection string says otherwise
 _FIRST_POLL, _LONGEST_POLL = 0.01, 0.5  # seconds
 
 _INSTANCE_ID = re.compile(r"\s*[0-9a-f]{8}\s*", re.IGNORECASE)
@@ -49,8 +41,8 @@ class Client:
     lacks a privilege, and SchemaMismatch when the schema is older than this program.
     """
 
-    def __init__(self, connection: psycopg.AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     @classmethod
     async def connect(cls, dsn: str = "") -> "Client":
@@ -61,17 +53,17 @@ class Client:
             SchemaMismatch: the database has no `df` schema.
             NotAllowed: the role may not use it.
         """
-        client = cls(await _open(dsn))
+        session = await Session.open(dsn)
         try:
-            await client._check_schema()
+            await session.check_schema()
         except BaseException:
-            await client.close()
+            await session.close()
             raise
-        return client
+        return cls(session)
 
     async def close(self) -> None:
         """Close the session."""
-        await self._connection.close()
+        await self._session.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,7 +105,7 @@ class Client:
             InvalidWorkflow: `limit` is below 1, or `after` is no cursor.
             LimitExceeded: `limit` is above `pg_durable.list_instances_max_limit`.
         """
-        rows = await self._rows(PAGE, [status, limit, label, after])
+        rows = await self._session.rows(PAGE, [status, limit, label, after])
         cursors = [row.pop("next_cursor") for row in rows]
         return Page(
             instances=[Instance(**row) for row in rows],
@@ -126,7 +118,7 @@ class Client:
         Raises:
             NotFound: there is none of that id, or it is another role's.
         """
-        rows = await self._rows(ONE, [instance_id])
+        rows = await self._session.rows(ONE, [instance_id])
         if not rows:
             raise NotFound(
                 f"There is no instance {instance_id!r} that this role may see.",
@@ -141,7 +133,7 @@ class Client:
             NotFound: there is no such instance, or it is another role's.
         """
         instance = await self.instance(instance_id)
-        rows = await self._rows(NODES, {"id": instance_id})
+        rows = await self._session.rows(NODES, {"id": instance_id})
         return in_order([Node(**row) for row in rows], instance.root_node)
 
     async def explain(self, subject: str) -> str:
@@ -155,7 +147,7 @@ class Client:
         """
         if _INSTANCE_ID.fullmatch(subject):
             instance = await self.instance(subject.strip().lower())
-            tree = str(await self._scalar("select df.explain(%s)", [instance.id]))
+            tree = str(await self._session.scalar("select df.explain(%s)", [instance.id]))
         else:
             tree = await self._of_workflow("df.explain", subject, []) or _EXPLAIN_REFUSALS[0]
         if tree.startswith(_EXPLAIN_REFUSALS):
@@ -168,11 +160,36 @@ class Client:
         Raises:
             NotFound: there is no such instance, or it is another role's.
         """
-        async with self._translated(), self._connection.transaction():
+        async with self._session.translated(), self._session.connection.transaction():
             before = await self.instance(instance_id)
-            await self._scalar("select df.cancel(%s, %s)", [instance_id, reason])
+            await self._session.scalar("select df.cancel(%s, %s)", [instance_id, reason])
             after = await self.instance(instance_id)
         return not before.ended and after.status == "cancelled"
+
+    async def signal(self, instance_id: str, name: str, data: str | None = None) -> bool:
+        """Send a signal to an instance. False: it had ended before, and nothing will take it.
+
+        `data` is JSON, or any other text, which arrives as a JSON string; without it, `{}`. Waits
+        of that name take it at once; if there is none, the next one does.
+
+        Raises:
+            NotFound: there is no such instance, or it is another role's.
+            InvalidWorkflow: the name is empty.
+            LimitExceeded: the name or the data is too long.
+        """
+        before = await self.instance(instance_id)
+        await self._session.scalar(SIGNAL, [instance_id, name, data])
+        return not before.ended
+
+    async def waits_for(self, instance_id: str) -> str | None:
+        """Tell what an instance waits for, such as `signal go`; None if it has ended.
+
+        Raises:
+            NotFound: there is no such instance, or it is another role's.
+        """
+        await self.instance(instance_id)
+        found = await self._session.scalar(WAITS_FOR, [instance_id])
+        return None if found is None else str(found)
 
     async def result(self, instance_id: str) -> str | None:
         """Return the result of a completed instance as JSON text; None of any other.
@@ -183,7 +200,7 @@ class Client:
         instance = await self.instance(instance_id)
         if instance.status != "completed":
             return None
-        result = await self._scalar(RESULT, [instance_id, instance.root_node])
+        result = await self._session.scalar(RESULT, [instance_id, instance.root_node])
         return None if result is None else str(result)
 
     async def wait(self, instance_id: str, timeout: float | None = None) -> Instance:
@@ -206,18 +223,6 @@ class Client:
             pause = min(pause * 1.5, _LONGEST_POLL)
         return instance
 
-    async def _check_schema(self) -> None:
-        async with self._translated():
-            cursor = await self._connection.execute(SCHEMA)
-            database, role, installed, usable = await cursor.fetchone() or ("", "", False, False)
-        if not installed:
-            raise SchemaMismatch(
-                f"Database {database!r} has no df schema.",
-                hint="Create it, with the same connection: pg-durable install",
-            )
-        if not usable:
-            raise not_allowed(f"Role {role!r} may not use the df schema of {database!r}.", role)
-
     async def _of_workflow(
         self, function: str, workflow: str, more: Sequence[str | None]
     ) -> str | None:
@@ -232,54 +237,5 @@ class Client:
             argument, params = f"(\n{workflow}\n)", [*more]
         places = "".join(f", ${number}" for number in range(1, len(more) + 1))
         query = f"select {function}({argument}{places})"
-        # A raw cursor takes no % in the workflow for a placeholder.
-        async with self._translated(of_user=True), AsyncRawCursor(self._connection) as cursor:
-            await cursor.execute(query.encode(), params)
-            (value,) = await cursor.fetchone() or (None,)
+        value = await self._session.scalar_of_user(query, params)
         return value if value is None else str(value)
-
-    async def _rows(self, query: LiteralString, params: Any) -> list[DictRow]:
-        async with self._translated(), self._connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(query, params)
-            return await cursor.fetchall()
-
-    async def _scalar(self, query: LiteralString, params: Any) -> object:
-        async with self._translated():
-            cursor = await self._connection.execute(query, params)
-            (value,) = await cursor.fetchone() or (None,)
-            return value
-
-    @asynccontextmanager
-    async def _translated(self, *, of_user: bool = False) -> AsyncIterator[None]:
-        """Raise psycopg's errors as ours; `of_user`: the statement holds the user's own text."""
-        try:
-            yield
-        except psycopg.Error as error:
-            if self._connection.closed:
-                raise connection_lost(error) from error
-            raise translate(error, self._connection.info.user, of_user=of_user) from error
-
-
-async def probe(dsn: str) -> None:
-    """Log in and out again.
-
-    Raises:
-        ServerUnavailable: no server, or it refused the login; the hint says what to do.
-    """
-    await (await _open(dsn)).close()
-
-
-async def _open(dsn: str) -> psycopg.AsyncConnection:
-    parts = parse_dsn(dsn)
-    parts.setdefault("connect_timeout", _CONNECT_TIMEOUT)
-    parts.setdefault("application_name", "pg_durable:client")
-    parts["client_encoding"] = "UTF8"
-    conninfo = make_conninfo("", **parts)
-    try:
-        # Without prepared statements it works through a pooler, too.
-        return await psycopg.AsyncConnection.connect(
-            conninfo, autocommit=True, prepare_threshold=None
-        )
-    except psycopg.Error as error:
-        answer = await asyncio.to_thread(pq.PGconn.ping, conninfo.encode())
-        raise unavailable(pq.Ping(answer), error) from error

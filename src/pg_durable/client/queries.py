@@ -1,11 +1,11 @@
-"""What a client asks. The columns are those of `Instance` and `Node`."""
+"""What a client asks. The columns are those of the classes in rows and health."""
 
 from typing import LiteralString
 
 # Is df there, and may we look into it?
 SCHEMA = """
-select current_database()::text, current_user::text, c.oid is not null,
-  coalesce(has_schema_privilege(n.oid, 'usage'), false)
+select current_database()::text as database, current_user::text as role,
+  c.oid is not null as installed, coalesce(has_schema_privilege(n.oid, 'usage'), false) as usable
 from (values (1)) one (row)
 left join pg_namespace n on n.nspname = 'df'
 left join pg_class c on c.relnamespace = n.oid and c.relname = '_schema'"""
@@ -17,21 +17,28 @@ _COLUMNS = f"""
   i.id, i.label, i.status::text, pg_get_userbyid(i.submitted_by)::text as role, i.database,
   i.root_node, i.created_at, {_ENDED_AT} as ended_at,
   coalesce({_ENDED_AT}, clock_timestamp()) - i.created_at as duration,
-  i.executions, i.output as error"""
+  x.current_execution_id as executions, i.output as error, x.failure"""
 ONE: LiteralString = f"""
 select {_COLUMNS}
 from df.instances i
+cross join lateral df.instance_info(i.id) x
 where i.id::text = %s"""  # noqa: S608 -- made of constants
 PAGE: LiteralString = f"""
 select {_COLUMNS}, l.next_cursor
 from df.list_instances(%s, %s, %s, %s) with ordinality l
 join df.instances i on i.id::text = l.instance_id
+cross join lateral df.instance_info(i.id) x
 order by l.ordinality"""  # noqa: S608 -- made of constants
 
 # The result as the table has it: its keys in the order of the columns.
 NODES = """
 select n.node_id as id, n.node_type as type, n.query, n.result_name as name,
   n.left_node, n.right_node, n.inferred_status as status, t.result::text as result,
+  case
+    when n.node_type <> 'LOOP' or n.inferred_status in ('pending', 'skipped') then null
+    when t.entered_in = t.generation then t.iteration - t.first_iteration + 1
+    else 1
+  end as iteration,
   coalesce(n.status_details::jsonb, '{}') as details, n.updated_at
 from df.instance_nodes(%(id)s) n
 join df.nodes t on t.instance_id::text = %(id)s and t.id::text = n.node_id"""
@@ -39,3 +46,76 @@ RESULT = """
 select n.result::text
 from df.nodes n
 where n.instance_id::text = %s and n.id::text = %s"""
+
+SIGNAL = "select df.signal(%s, %s, coalesce(%s, '{}'))"
+WAITS_FOR = "select w.waits_for from df.waiting_for(%s) w"
+
+# What `examine` looks at. Nothing is written or locked.
+SERVER = """
+select current_setting('server_version') as version,
+  current_setting('server_version_num')::int as number,
+  d.datname::text as database, pg_encoding_to_char(d.encoding)::text as encoding,
+  current_user::text as role
+from pg_database d
+where d.datname = current_database()"""
+VERSION = """
+select split_part(df.version(), ' ', 1) as version, df._sees_all(current_user) as sees_all,
+  has_table_privilege('df._schema', 'select')
+    and has_table_privilege('df._worker_epoch', 'select') as sees_workers"""
+MIGRATION = "select s.migration from df._schema s"
+
+# A worker lives as long as the session that holds its lock; anybody can see who holds which.
+_CONNECTED = """
+select l.objid::bigint as worker
+from pg_locks l
+join pg_database d on d.oid = l.database
+where d.datname = current_database()
+  and l.locktype = 'advisory'
+  and l.classid = df._lock_class()::oid
+  and l.objid <> 0
+  and l.objsubid = 2
+  and l.granted"""
+WORKERS: LiteralString = f"""
+select e.worker, e.name, clock_timestamp() - e.last_seen_at as silent_for,
+  c.worker is not null as connected
+from df._worker_epoch e
+left join ({_CONNECTED}) c on c.worker = e.worker
+order by e.worker"""  # noqa: S608 -- made of constants
+WORKERS_IN_PART: LiteralString = f"""
+select coalesce(w.worker, c.worker) as worker, w.name, null::interval as silent_for,
+  c.worker is not null as connected
+from df._workers w
+full join ({_CONNECTED}) c on c.worker = w.worker
+order by 1"""  # noqa: S608 -- made of constants
+
+STATUSES = "select i.status::text, count(*) as number from df.instances i group by 1"
+# What is held by each worker, and, in the row without one, what is due.
+DUE = """
+select i.worker, count(*) as number, max(clock_timestamp() - i.due_at) as longest
+from df.instances i
+where i.due_at <= statement_timestamp() or i.worker is not null
+group by 1"""
+STUCK = "select w.instance_id as id from df.waiting_for() w where w.waits_for = 'nothing: stuck'"
+GIVEN_BACK = """
+select i.id::text, i.attempts
+from df.instances i
+where i.attempts > 0 and i.status in ('pending', 'running')
+order by i.attempts desc, i.id"""
+ROLES = """
+select coalesce(r.rolname::text, s.role::oid::text) as role, s.number,
+  case
+    when r.oid is null then 'gone'
+    when not r.rolcanlogin then 'login'
+    when not has_database_privilege(r.oid, current_database(), 'connect') then 'connect'
+    when not has_schema_privilege(r.oid, 'df', 'usage') then 'usage'
+    when r.rolsuper and not df._superuser_instances() then 'superuser'
+  end as trouble
+from (
+  select i.submitted_by as role, count(*) as number
+  from df.instances i
+  where i.status in ('pending', 'running')
+  group by 1
+) s
+left join pg_roles r on r.oid = s.role
+order by 1"""
+DBLINK = "select exists (select from pg_extension e where e.extname = 'dblink')"

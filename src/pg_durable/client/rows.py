@@ -15,7 +15,8 @@ class Instance:
     """One started workflow.
 
     `duration` is from the start to the end, or until now; `executions` counts the iterations
-    of a loop at the root; `error` says why it failed or was cancelled.
+    of a loop at the root; `error` says why it failed or was cancelled; `failure` has, of a
+    failed one, what is known of: message, sqlstate, detail, hint, position, node, statement.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Instance:
     duration: timedelta
     executions: int
     error: str | None
+    failure: Mapping[str, Any] | None
 
     @property
     def ended(self) -> bool:
@@ -49,7 +51,9 @@ class Node:
     """One node of an instance's graph.
 
     `status` is as seen from the nodes around it: one that will never run is `skipped`.
-    `result` is JSON text. `details` has, among others, the `sqlstate` and `hint` of a failure.
+    `result` is JSON text. `iteration` is, of a loop that runs or has run, the number of the one
+    under way, or the last; it counts from 1 whenever the loop is entered. `details` has, among
+    others, the `sqlstate` and `hint` of a failure, and the `statement` that failed.
     """
 
     id: str
@@ -60,6 +64,7 @@ class Node:
     right_node: str | None
     status: str
     result: str | None
+    iteration: int | None
     details: Mapping[str, Any]
     updated_at: datetime | None
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,7 +43,9 @@ class Cluster:
         self._check_version()
         trusts_all_names = self._plan.binaries.version >= 16
         self._write("pg_hba.conf", _access_rules(self._plan.listen, by_name=trusts_all_names))
-        self._write("pg_ident.conf", _name_map(invoking_user(), everyone=trusts_all_names))
+        # The server's own account too: df.start(transaction_mode => 'new') connects from there.
+        users = dict.fromkeys((invoking_user(), self._account.name))
+        self._write("pg_ident.conf", _name_map(users, everyone=trusts_all_names))
 
     def launch(self, socket_dir: Path, log: int) -> subprocess.Popen[bytes]:
         """Start postgres as a child that is shut down when the calling thread ends."""
@@ -183,9 +185,11 @@ def _access_rules(listen: str | None, *, by_name: bool) -> str:
     return rules
 
 
-def _name_map(user: str, *, everyone: bool) -> str:
-    quoted = '"' + user.replace('"', '""') + '"'
-    return f"pg_durable {quoted} all\n" if everyone else ""
+def _name_map(users: Iterable[str], *, everyone: bool) -> str:
+    if not everyone:
+        return ""
+    quoted = ['"' + user.replace('"', '""') + '"' for user in users]
+    return "".join([f"pg_durable {user} all\n" for user in quoted])
 
 
 def _ctype() -> str:

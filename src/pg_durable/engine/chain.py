@@ -34,6 +34,7 @@ class Chain:
         self._shown: asyncio.TimerHandle | None = None
         self._sees_commits = True
         self._committing = False
+        self._finishes = False
         self.task = asyncio.current_task()
 
     async def run(self, statement: str) -> Progress:
@@ -74,17 +75,19 @@ class Chain:
         changes = run.ledger.for_checkpoint(progress, run.walk.graph)
         run.ledger.committing += 1
         self._committing = True
+        # A save that is under way still needs the claim, which ends with the instance.
+        self._finishes = not (progress.changes or run.ledger.saving)
         checkpoint = Checkpoint(
             instance=run.claimed.id,
             worker=run.context.worker,
             changes=changes,
-            outcome=None if progress.changes else progress.outcome,
+            outcome=progress.outcome if self._finishes else None,
         )
         return checkpoint, self._next_statement(progress) if may_follow else None
 
     def landed(self) -> None:
         """See `Recorder`."""
-        self._run.landed(self._progress)
+        self._run.landed(finished=self._finishes and self._progress.outcome is not None)
         self._commit_ended()
         if self._following is not None:
             if self._run.walk.lost(self._following):

@@ -12,6 +12,7 @@ class Ledger:
     """Changes and waits to be recorded with the next commit, whoever makes it."""
 
     committing: int = 0  # checkpoints under way
+    saving: int = 0  # saves under way
     urgent: bool = False  # to be recorded before anything else is run
     _changes: list[Change] = field(default_factory=list)
     _waits: list[tuple[str, int, float | None]] = field(default_factory=list)
@@ -29,7 +30,7 @@ class Ledger:
     @property
     def empty(self) -> bool:
         """Whether all that is settled is recorded, or about to be with a save."""
-        return not self._changes and not self.committing
+        return not self._changes and not self.committing and not self.saving
 
     def note(self, progress: Progress) -> None:
         """Take over what may be recorded; the rest stays in the progress."""
@@ -64,13 +65,14 @@ class Ledger:
         """Split off what may be recorded.
 
         While commits of siblings are under way, that is nothing that rests on their outcomes:
-        they may still roll back. Waiting for them here, in an open transaction, could be a
+        they may still fail. Waiting for them here, in an open transaction, could be a
         deadlock that the server cannot see.
         """
         changes = progress.changes
-        if self.committing and progress.joined:
-            progress.changes = changes[progress.own :]
-            return changes[: progress.own]
+        if progress.joined and (self.committing or self.saving):
+            own, progress.own = progress.own, 0
+            progress.changes = changes[own:]
+            return changes[:own]
         progress.changes = []
         return changes
 

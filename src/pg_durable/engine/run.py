@@ -114,7 +114,7 @@ class Run:
         while True:
             if self.context.stopping:
                 raise RunAgain("the worker stops")
-            if self._held and not self.ledger.committing:
+            if self._held and not (self.ledger.committing or self.ledger.saving):
                 held, self._held = self._held, []
                 for progress in held:
                     self._absorb(progress)
@@ -266,9 +266,9 @@ class Run:
         """The text of a leaf's statement, with names and variables filled in."""
         return statement_of(leaf, self._variables, self.context.settings.max_result_bytes)
 
-    def landed(self, progress: Progress) -> None:
-        """A checkpoint is committed."""
-        self._finished = progress.outcome is not None and not progress.changes
+    def landed(self, *, finished: bool) -> None:
+        """A checkpoint is committed, and the instance has ended with it or not."""
+        self._finished = finished
         self._attempts = 0
 
     def commit_ended(self) -> None:
@@ -285,16 +285,19 @@ class Run:
 
     async def _save(self, *, then: str | None = None, output: str | None = None) -> None:
         changes, waits = self.ledger.for_save(self.walk.graph)
-        await self._record(
-            Saving(
-                instance=self.claimed.id,
-                changes=changes,
-                waits=waits,
-                running=self.with_ancestors([leaf.node.id for leaf in self._waits]),
-                then=then,
-                output=output,
-            )
+        saving = Saving(
+            instance=self.claimed.id,
+            changes=changes,
+            waits=waits,
+            running=self.with_ancestors([leaf.node.id for leaf in self._waits]),
+            then=then,
+            output=output,
         )
+        self.ledger.saving += 1
+        try:
+            await self._record(saving)
+        finally:
+            self.ledger.saving -= 1
 
     async def _record(self, saving: Saving) -> None:
         if not await self.context.saver.save(saving):

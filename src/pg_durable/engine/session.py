@@ -22,6 +22,7 @@ from pg_durable.wire.dsn import worker_dsn
 log = logging.getLogger(__name__)
 
 _FAREWELL = 5.0  # seconds that giving back what is held may take
+_SWEEP_INTERVAL = 60.0
 _SHORTEST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.016  # then the worker counts as idle and waits to be notified
 
@@ -94,6 +95,7 @@ class Session:
                     tasks.create_task(self._keep_lease()),
                     tasks.create_task(self._take_over()),
                     tasks.create_task(self._drop_lost()),
+                    tasks.create_task(self._sweep()),
                 ]
                 await self._claim_until_stopped()
                 await self._let_runs_end()
@@ -209,6 +211,11 @@ class Session:
                 log.info("took over %d instances of workers that are gone", freed)
                 self._attention.set()
             await asyncio.sleep(self._settings.take_over_interval)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_INTERVAL)
+            await self._control.sweep()
 
     async def _drop_lost(self) -> None:
         """Stop runs whose instance was cancelled or taken over; at once when told of one."""

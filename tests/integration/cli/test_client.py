@@ -100,6 +100,27 @@ async def test_cancelling_tells_whether_it_changed_anything(client: Client) -> N
     assert (await client.instance(instance)).error == "canceled: no longer wanted"
 
 
+async def test_a_signal_without_a_name_is_refused(client: Client) -> None:
+    instance = await client.start("df.wait_for_signal('go')")
+
+    with pytest.raises(InvalidWorkflow, match="Signal name cannot be empty"):
+        await client.signal(instance, "")
+
+
+async def test_a_failed_instance_tells_the_step_as_it_was_run(
+    client: Client, worker: Worker
+) -> None:
+    instance = await client.start("'select 0 as n' |=> 'zero' ~> ('select 1' & 'select 1/$zero.n')")
+
+    ended = await client.wait(instance, timeout=30)
+
+    assert ended.failure is not None
+    failed = {node.id: node for node in await client.nodes(instance)}[ended.failure["node"]]
+    assert failed.query == "select 1/$zero.n"
+    assert ended.failure["statement"] == failed.details["statement"] == "select 1/0"
+    assert (await client.list_instances()).instances[0].failure == ended.failure
+
+
 async def test_waiting_ends_when_the_time_is_up(client: Client) -> None:
     instance = await client.start("df.sleep(1000)")
 
@@ -110,9 +131,11 @@ async def test_waiting_ends_when_the_time_is_up(client: Client) -> None:
 async def test_an_unknown_instance_is_not_found(client: Client) -> None:
     calls = [client.instance, client.nodes, client.result, client.wait, client.cancel]
 
-    for call in [*calls, client.explain]:
+    for call in [*calls, client.explain, client.waits_for]:
         with pytest.raises(NotFound):
             await call("ffffffff")
+    with pytest.raises(NotFound):
+        await client.signal("ffffffff", "go")
 
 
 async def test_what_start_would_start_is_explained_without_being_started(client: Client) -> None:

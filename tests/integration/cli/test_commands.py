@@ -12,6 +12,7 @@ from integration.cli.running import Cli, command, environment
 from pg_durable.client import Client
 from pg_durable.engine.worker import Worker
 from support.database import Database
+from support.waiting import until
 
 FAILING = "'select 1 as n' |=> 'one' ~> ('select 2' & 'select $one.n / 0') ~> 'select 3'"
 
@@ -112,12 +113,13 @@ async def test_show_tells_where_and_why_an_instance_failed(
 
     assert ran.code == 0
     lines = ran.out.splitlines()
-    for line in ("Label     bad", "Status    failed", "Role      postgres"):
+    for line in ("Label      bad", "Status     failed", "Role       postgres"):
         assert line in lines
     assert "→ SQL: select 3 ⊘" in lines
     assert re.search(r"^Failed at node [0-9a-f]{8}$", ran.out, re.MULTILINE)
-    assert "  Step      SQL select $one.n / 0" in lines
-    assert "  SQLSTATE  22012" in lines
+    assert "  Step        SQL select $one.n / 0" in lines
+    assert "  Statement   select 1 / 0" in lines
+    assert "  SQLSTATE    22012" in lines
     assert lines[-1].endswith('{"rows":[{"?column?":2}],"row_count":1}')
 
 
@@ -132,8 +134,54 @@ async def test_show_has_detail_and_hint_of_the_server(
 
     ran = await cli("show", instance)
 
-    for line in ("  SQLSTATE  AB123", "  Detail    the detail", "  Hint      the hint"):
+    for line in ("  SQLSTATE    AB123", "  Detail      the detail", "  Hint        the hint"):
         assert line in ran.out.splitlines()
+
+
+async def test_show_marks_the_place_of_an_error_in_the_statement(
+    cli: Cli, client: Client, worker: Worker
+) -> None:
+    instance = await client.start("select 1,\n  nope\nfrom pg_class")
+    await client.wait(instance, timeout=30)
+
+    ran = await cli("show", instance)
+
+    assert ("  Position    line 2, character 3\n              nope\n              ^\n") in ran.out
+
+
+async def test_show_tells_what_is_waited_for_and_which_iteration_is_under_way(
+    cli: Cli, client: Client, worker: Worker
+) -> None:
+    instance = await client.start("df.loop('select 1' ~> df.wait_for_signal('go'))")
+
+    async def waits() -> bool:
+        return await client.waits_for(instance) == "signal go"
+
+    await until(waits)
+    first = await cli("show", instance)
+    await cli("signal", instance, "go")
+
+    async def iterated() -> bool:
+        return (await client.nodes(instance))[0].iteration == 2
+
+    await until(iterated)
+    second = await cli("show", instance)
+    as_json = await cli("show", instance, "--json")
+
+    assert "Waits for  signal go" in first.out.splitlines()
+    assert "LOOP (infinite), iteration 1 ⏳" in first.out.splitlines()
+    assert "LOOP (infinite), iteration 2 ⏳" in second.out.splitlines()
+    assert as_json.document["nodes"][0]["iteration"] == 2
+
+
+async def test_show_of_a_stuck_instance_says_where_help_is(cli: Cli, db: Database) -> None:
+    instance = await db.start("'select 1'")
+    await db.rows("update df.instances set due_at = null")
+
+    ran = await cli("show", instance)
+
+    assert "Waits for  nothing: stuck" in ran.out.splitlines()
+    assert "pg-durable doctor" in ran.out
 
 
 async def test_show_as_json_has_the_nodes_with_their_results(
@@ -145,9 +193,10 @@ async def test_show_as_json_has_the_nodes_with_their_results(
     document = (await cli("show", instance, "--json")).document
 
     nodes = {node["id"]: node for node in document["nodes"]}
-    (culprit,) = document["failed_nodes"]
+    failure = document["failure"]
     assert document["id"] == instance
-    assert nodes[culprit]["details"]["sqlstate"] == "22012"
+    assert (failure["sqlstate"], failure["statement"]) == ("22012", "select 1 / 0")
+    assert nodes[failure["node"]]["query"] == "select $one.n / 0"
     (named,) = (node for node in nodes.values() if node["name"] == "one")
     assert named["result"] == {"rows": [{"n": 1}], "row_count": 1}
 
@@ -174,6 +223,32 @@ async def test_explain_draws_instances_expressions_and_files(
     assert of_instance.out.splitlines()[0] == f"Instance: {instance} (one)"
     assert of_file.out == "SQL: select 1\n→ SQL: select 2\n"
     assert as_json.document == {"input": "df.sleep(5)", "tree": "SLEEP 5s"}
+
+
+@pytest.mark.parametrize(
+    ("given", "arrived"),
+    [([], {}), (['{"by": "me"}'], {"by": "me"}), (["yes"], "yes"), (["--", "-5"], -5)],
+)
+async def test_signal_sends_json_or_text(
+    cli: Cli, client: Client, worker: Worker, given: list[str], arrived: object
+) -> None:
+    instance = await client.start("df.wait_for_signal('go')")
+
+    sent = await cli("signal", instance, "go", *given)
+    waited = await cli("wait", instance)
+
+    assert (sent.code, sent.out) == (0, f"Signal go is sent to instance {instance}.\n")
+    assert waited.document["data"] == arrived
+
+
+async def test_signal_tells_that_an_instance_has_ended(cli: Cli, client: Client) -> None:
+    instance = await client.start("df.wait_for_signal('go')")
+    await client.cancel(instance)
+
+    ran = await cli("signal", instance, "go")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == f"Instance {instance} was cancelled already; nothing will take the signal.\n"
 
 
 async def test_cancel_tells_what_it_changed(cli: Cli, client: Client) -> None:

@@ -23,7 +23,9 @@ async def test_a_wrong_dsn(nowhere: Cli, dsn: str) -> None:
     assert_one_line(ran, "The connection string can", "Use a URI (postgresql://")
 
 
-@pytest.mark.parametrize("command", [["list"], ["worker"], ["install"], ["start", "select 1"]])
+@pytest.mark.parametrize(
+    "command", [["list"], ["worker"], ["install"], ["doctor"], ["start", "select 1"]]
+)
 async def test_an_absent_server(nowhere: Cli, command: list[str]) -> None:
     ran = await nowhere(*command, PG_DURABLE_DSN="host=127.0.0.1 port=1")
 
@@ -37,7 +39,7 @@ async def test_nothing_named_and_nothing_running(nowhere: Cli) -> None:
     assert_one_line(ran, "No PostgreSQL server answers", "pg-durable up")
 
 
-@pytest.mark.parametrize("command", ["list", "worker", "install"])
+@pytest.mark.parametrize("command", ["list", "worker", "install", "doctor"])
 async def test_a_refused_login(nowhere: Cli, server: EmbeddedServer, command: str) -> None:
     ran = await nowhere(command, "--dsn", server.dsn(user="nobody of that name"))
 
@@ -84,6 +86,7 @@ async def test_a_role_that_may_not_install(nowhere: Cli, stranger: str) -> None:
 async def test_an_unknown_instance(cli: Cli) -> None:
     for command in ("show", "wait", "cancel", "explain"):
         assert_one_line(await cli(command, "ffffffff"), "ffffffff", "pg-durable list")
+    assert_one_line(await cli("signal", "ffffffff", "go"), "ffffffff", "pg-durable list")
 
 
 async def test_an_expression_that_cannot_be_evaluated(cli: Cli) -> None:
@@ -100,6 +103,7 @@ USAGE = [
     ["list", "--status", "canceled"],
     ["worker", "--lease", "-1"],
     ["worker", "dbname=a", "--dsn", "dbname=b"],
+    ["signal", "00000000"],
     ["no-such-command"],
 ]
 

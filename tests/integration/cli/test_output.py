@@ -7,7 +7,8 @@ import pytest
 
 from pg_durable.cli import output
 from pg_durable.cli.output import Column, clean, print_json, print_table, show_duration
-from pg_durable.cli.show import culprits, without_header
+from pg_durable.cli.show import with_iterations, without_header
+from pg_durable.cli.statement import marked, place, shortened
 from pg_durable.client import Instance, Node
 
 COLUMNS = [Column("ID"), Column("STATUS"), Column("LABEL", shrinks=True)]
@@ -96,36 +97,72 @@ def test_json_has_seconds_and_utc(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == {"a": 1.5, "b": "2026-01-02T00:00:00Z"}
 
 
-def an_instance(error: str | None = None, label: str | None = None) -> Instance:
-    now = datetime.now(UTC)
-    return Instance(
-        id="00000001", label=label, status="failed", role="r", database=None,
-        root_node="a", created_at=now, ended_at=now, duration=timedelta(0), executions=1,
-        error=error,
-    )  # fmt: skip
-
-
-def a_failed_node(id_: str, error: str, left: str | None = None, right: str | None = None) -> Node:
-    return Node(
-        id=id_, type="RACE" if left else "SQL", query="", name=None, left_node=left,
-        right_node=right, status="failed", result=f'"{error}"', details={}, updated_at=None,
-    )  # fmt: skip
-
-
-def test_the_node_an_instance_failed_at_is_the_lowest_with_its_error() -> None:
-    nodes = [
-        a_failed_node("a", "RACE failed: division by zero", "b", "c"),
-        a_failed_node("b", "lost the race"),
-        a_failed_node("c", "division by zero"),
-    ]
-
-    found = culprits(an_instance("RACE failed: division by zero"), nodes)
-
-    assert [node.id for node in found] == ["c"]
-
-
 def test_the_tree_is_found_below_any_label() -> None:
-    instance = an_instance(label="two\n\nparts")
+    now = datetime.now(UTC)
+    instance = Instance(
+        id="00000001", label="two\n\nparts", status="failed", role="r", database=None,
+        root_node="a", created_at=now, ended_at=now, duration=timedelta(0), executions=1,
+        error=None, failure=None,
+    )  # fmt: skip
     explained = "Instance: 00000001 (two\n\nparts)\nStatus:   ✗ Failed\n\nSQL: select 1 ✗"
 
     assert without_header(explained, instance) == "SQL: select 1 ✗"
+
+
+def a_loop(status: str, iteration: int | None) -> Node:
+    return Node(
+        id="a", type="LOOP", query=None, name=None, left_node="b", right_node=None,
+        status=status, result=None, iteration=iteration, details={}, updated_at=None,
+    )  # fmt: skip
+
+
+def test_each_loop_of_a_tree_tells_how_far_it_has_come() -> None:
+    drawn = (
+        "LOOP (while) |=> 'x' ✓\n→ LOOP (while) ✓\n→ LOOP (infinite) ✗\n"
+        "    ↻ body:\n      └─LOOP (while) ○"
+    )
+    loops = [
+        a_loop("completed", 1), a_loop("completed", 7), a_loop("failed", 3), a_loop("pending", None)
+    ]  # fmt: skip
+
+    assert with_iterations(drawn, loops) == (
+        "LOOP (while) |=> 'x', 1 iteration ✓\n→ LOOP (while), 7 iterations ✓\n"
+        "→ LOOP (infinite), iteration 3 ✗\n    ↻ body:\n      └─LOOP (while) ○"
+    )
+
+
+def test_a_step_that_looks_like_a_loop_leaves_the_tree_as_it_is() -> None:
+    drawn = "LOOP (infinite) ⏳\n    ↻ body:\n      └─SQL: -- see LOOP (while) ⏳"
+
+    assert with_iterations(drawn, [a_loop("running", 2)]) == drawn
+
+
+@pytest.mark.parametrize(
+    ("statement", "position", "shown"),
+    [
+        ("select nope", 8, ["select nope", "       ^"]),
+        ("select 1,\n\tnope\nfrom t", 12, ["nope", "^"]),
+        ("select '日本' + 1", 13, ["select '日本' + 1", "              ^"]),
+        ("select 1 +", 11, ["select 1 +", "          ^"]),
+        ("a" * 50 + "!" + "b" * 50, 51, [f"…{'a' * 40}!{'b' * 39}…", f"{' ' * 41}^"]),
+        ("select 1", 99, []),
+        ("select 1", 0, []),
+    ],
+)
+def test_the_place_of_an_error_is_marked_in_its_line(
+    statement: str, position: int, shown: list[str]
+) -> None:
+    assert marked(statement, position) == shown
+
+
+def test_a_place_is_told_with_its_line_where_there_are_several() -> None:
+    assert place("select nope", 8) == "character 8"
+    assert place("select 1,\n  nope", 13) == "line 2, character 3"
+
+
+def test_of_a_long_statement_the_beginning_is_shown() -> None:
+    assert shortened("select 1", 8) == "select 1"
+    assert shortened("x" * 2000, 3000) == (
+        f"{'x' * 1000}…\n(3000 characters; pg-durable show --json has more)"
+    )
+    assert shortened("1\n" * 13, 26).startswith("1\n" * 11 + "1…\n")

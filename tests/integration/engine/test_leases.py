@@ -151,3 +151,20 @@ async def test_a_worker_without_grace_gives_back_a_running_step_at_once(
         None,
     )
     assert await db.scalar("select count(*) from df._worker_epoch") == 0
+
+
+async def test_a_step_that_cancels_its_instance_in_a_subtransaction_commits_both(
+    db: Database, worker: Worker
+) -> None:
+    await db.rows("create table done (n int)")
+    await db.rows(
+        "create function give_up(id text) returns void language plpgsql as $$"
+        " begin insert into done values (1);"
+        "  begin perform df.cancel(id, 'enough'); exception when others then raise; end;"
+        " end $$"
+    )
+    instance = await db.start("'select give_up(''{sys_instance_id}'')' ~> 'select 1/0'")
+
+    assert await db.wait(instance) == "cancelled"
+    assert await db.scalar("select count(*) from done") == 1
+    assert await db.output(instance) == "canceled: enough"

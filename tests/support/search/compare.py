@@ -10,7 +10,7 @@ from pg_durable.graph.json_text import parse
 from support.database import Database
 from support.search.graphs import Case
 from support.search.nodes import Sql, envelope, walk
-from support.search.observe import Observed, observe, start, unfinished
+from support.search.observe import Observed, cancel_unfinished, observe, start, unfinished
 from support.search.told import Broke, Done, Expected, Failed, Never, Outcome, Run, Series
 from support.waiting import until
 
@@ -48,6 +48,7 @@ async def search(db: Database, cases: Sequence[Case], *, within: float) -> list[
         if found := list(differences(case, observed)):
             tree = await db.scalar("select df.explain(%s)", observed.instance)
             mismatches.append(Mismatch(case=case, differences=found, tree=tree))
+    await cancel_unfinished(db)  # whoever searches next must not wait for these
     return mismatches
 
 

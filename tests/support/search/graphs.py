@@ -1,10 +1,10 @@
 """A random graph for a seed; the greater the seed, the larger the graph may be."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from random import Random
 
+from support.search.draws import NAMES, Leaves, Place
 from support.search.nodes import (
-    STRINGS,
     Break,
     Form,
     If,
@@ -22,7 +22,6 @@ from support.search.nodes import (
 from support.search.reference import expect
 from support.search.told import Expected, Failed, Unsuitable
 
-NAMES = ("x", "y", "xy", "long_name")  # one is the beginning of another
 LARGEST = 40  # nodes, roughly
 
 
@@ -56,29 +55,19 @@ def make_case(seed: int) -> Case:
             return Case(seed=seed, graph=graph, expected=expected)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in the graph the next node goes."""
-
-    in_loop: bool = False
-    waits: str = "start"  # the name of signals: one for all waits that follow each other
-
-
 @dataclass(slots=True)
-class _Draft:
-    random: Random
-    numbers: int = 0
-    names: list[str] = field(default_factory=list)  # given so far
+class _Draft(Leaves):
+    """A graph on its way."""
 
     def graph(self, size: int) -> Node:
         """A whole graph; now and then with all names looked at in the end."""
-        graph = self.node(size, _Place())
+        graph = self.node(size, Place())
         if self.random.random() < 0.3:
             for name in NAMES:
                 graph = Then(left=graph, right=self.probe(name))
         return graph
 
-    def node(self, size: int, place: _Place) -> Node:
+    def node(self, size: int, place: Place) -> Node:
         """A graph of about so many nodes; it ends, whatever its parts do."""
         if size <= 1:
             return self.named(self.leaf(place), 0.5)
@@ -88,21 +77,11 @@ class _Draft:
         )[0]
         return self.named(make(size, place), 0.35)
 
-    def named(self, node: Node, chance: float) -> Node:
-        """The node, perhaps under a name."""
-        if self.random.random() >= chance:
-            return node
-        name = self.random.choice(NAMES)
-        self.names.append(name)
-        return replace(node, name=name)
-
-    # --- composites
-
-    def then(self, size: int, place: _Place) -> Node:
+    def then(self, size: int, place: Place) -> Node:
         cut = self.random.randrange(1, size)
         return Then(left=self.node(cut, place), right=self.node(size - cut, place))
 
-    def condition(self, size: int, place: _Place) -> Node:
+    def condition(self, size: int, place: Place) -> Node:
         third = size // 3
         return If(
             condition=self.judge(third, place),
@@ -110,33 +89,33 @@ class _Draft:
             right=self.node(third, place),
         )
 
-    def judge(self, size: int, place: _Place) -> Node:
+    def judge(self, size: int, place: Place) -> Node:
         """A condition: mostly one leaf that gives both answers in turn."""
         if self.random.random() < 0.5:
             return self.count()
         return self.node(self.random.randrange(1 + size), place)
 
-    def if_rows(self, size: int, place: _Place) -> Node:
+    def if_rows(self, size: int, place: Place) -> Node:
         return IfRows(
             rows_of=self.known_name(),
             left=self.node(size // 2, place),
             right=self.node(size // 2, place),
         )
 
-    def join(self, size: int, place: _Place) -> Node:
+    def join(self, size: int, place: Place) -> Node:
         branches = self.random.choice((2, 2, 2, 3, 4))
         return Join(
             branches=tuple(self.node(size // branches, self.apart(place)) for _ in range(branches))
         )
 
-    def race(self, size: int, place: _Place) -> Node:
+    def race(self, size: int, place: Place) -> Node:
         winner = self.node(2 * size // 3, self.apart(place))
         loser = self.endless(size // 3, self.apart(place))
         if self.random.random() < 0.5:
             return Race(left=winner, right=loser)
         return Race(left=loser, right=winner)
 
-    def loop(self, size: int, place: _Place) -> Node:
+    def loop(self, size: int, place: Place) -> Node:
         """A loop that ends after a few iterations, by its condition or a break."""
         inside = replace(place, in_loop=True)
         body = self.node(size - 1, inside)
@@ -155,7 +134,7 @@ class _Draft:
             body=Then(left=body, right=If(condition=self.count(), left=self.value(), right=ending))
         )
 
-    def talk(self, size: int, place: _Place) -> Node:
+    def talk(self, size: int, place: Place) -> Node:
         """A signal from one step of the graph to another."""
         number = self.number()
         send: Node = Sql(number=number, form=Form.SEND, text=f"own{number}")
@@ -169,7 +148,7 @@ class _Draft:
                 return Join(branches=(self.named(wait, 0.5), send))
         return Join(branches=(send, wait))
 
-    def endless(self, size: int, place: _Place) -> Node:
+    def endless(self, size: int, place: Place) -> Node:
         """A graph that waits for what never comes, at the beginning or after a safe step."""
         wait: Node = self.random.choice(
             (Sleep(seconds="3600"), Schedule(), Signal(signal="never", sent="never"))
@@ -193,85 +172,6 @@ class _Draft:
             right=self.endless(size // 2, self.apart(place)),
         )
 
-    def apart(self, place: _Place) -> _Place:
+    def apart(self, place: Place) -> Place:
         """A branch: its waits share no signals with what runs beside it."""
         return replace(place, waits=f"start{self.number()}")
-
-    # --- leaves
-
-    def leaf(self, place: _Place) -> Node:
-        choice = self.random.random()
-        if choice < 0.03 or (place.in_loop and choice < 0.08):
-            return Break(value=self.break_value())
-        if choice < 0.16:
-            return Sleep(seconds=self.random.choice(("0", "0", "0.002", "0.01")))
-        if choice < 0.21:
-            return Signal(signal=place.waits, sent="start")
-        if choice < 0.215 and not place.in_loop:
-            return Signal(signal=place.waits + "late", sent="never", timeout=1)
-        if choice < 0.30 and self.names:
-            form = self.random.choice((Form.COPY, Form.COPY, Form.PICK))
-            return Sql(number=self.number(), form=form, text=self.known_name())
-        if choice < 0.32:
-            return Sql(number=self.number(), form=Form.FAIL)
-        if choice < 0.45:
-            return self.constant()
-        if choice < 0.50:
-            return self.count()
-        if choice < 0.65:
-            return self.probe(self.random.choice(NAMES))
-        return self.value()
-
-    def value(self) -> Node:
-        form = self.random.choice((Form.VALUE, Form.VALUE, Form.LEAF, Form.AFFECTED))
-        return Sql(number=self.number(), form=form, text=self.expression())
-
-    def probe(self, name: str) -> Node:
-        """Look at a name without failing when nothing is stored under it."""
-        return Sql(number=self.number(), form=Form.VALUE, text=f"$q$ ${name}? $q$")
-
-    def count(self) -> Node:
-        return Sql(number=self.number(), form=Form.COUNT, modulus=self.random.randrange(1, 5))
-
-    def constant(self) -> Node:
-        """A leaf that cannot fail."""
-        if self.random.random() < 0.3:
-            return Sql(number=self.number(), form=Form.EMPTY)
-        rows = tuple(
-            (
-                self.random.choice((0, 1, -1, 2**40, None)),
-                self.random.choice((*STRINGS, None)),
-            )
-            for _ in range(self.random.randrange(1, 4))
-        )
-        return Sql(number=self.number(), form=Form.ROWS, rows=rows)
-
-    def expression(self) -> str:
-        """An SQL expression of literals, variables and references."""
-        name = self.known_name()
-        column = self.random.choice(("value", "leaf", "n", "s", "go"))
-        return self.random.choice(
-            (
-                *("5", "-3", "'text'", "true", "'{v2}'", "{v1}", "{v3}", "'{v4}'"),
-                *("'{unknown}'", "'{sys_label}'", "'$unknown'", '\'{"k":"{v1}"}\''),
-                *(f"${name}", f"${name}.{column}", f"${name}.{column}?"),
-                *(f"${name}?",) * 5,
-            )
-        )
-
-    def break_value(self) -> str | None:
-        name = self.known_name()
-        return self.random.choice(
-            (
-                *(None, "done", "5", '{"n":1}', "[]", "{v1}", '{"k":"{v2}"}', "{v3}", "$unknown"),
-                *(f"${name}?", f"${name}", f'{{"k":${name}?}}', f"${name}.*"),
-            )
-        )
-
-    def known_name(self) -> str:
-        """A name given before, if there is one; whether anything is stored is another matter."""
-        return self.random.choice(self.names or NAMES)
-
-    def number(self) -> int:
-        self.numbers += 1
-        return self.numbers

@@ -68,6 +68,11 @@ async def unfinished(db: Database) -> int:
     return int(count)
 
 
+async def cancel_unfinished(db: Database) -> None:
+    """Cancel whatever hangs."""
+    await db.rows("select df.cancel(id) from df.instances where status <> all (%s)", list(TERMINAL))
+
+
 async def observe(db: Database, instances: Sequence[str]) -> list[Observed]:
     """What became of these instances."""
     ids = list(instances)

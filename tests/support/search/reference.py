@@ -49,14 +49,15 @@ LOST_LOOP = "Loop branch cancelled after losing RACE"
 IN_LOOP = "Loop sub-orchestration failed: "
 
 LONGEST_SLEEP = 60.0  # of those that count as ending
+PATIENCE = 2.5  # seconds that all waits of a graph may take together
 
 
 def expect(graph: Node, label: str, *, steps: int = 400, largest: int = 2000) -> Expected:
     """Tell what a graph does.
 
     Raises:
-        Unsuitable: it enters more nodes than `steps`, has a result of more than `largest`
-            characters, or a race without a definite winner.
+        Unsuitable: it enters more nodes than `steps`, waits for too long, has a result of more
+            than `largest` characters, or a race without a definite winner.
     """
     reference = _Reference(label, steps, largest)
     told = reference.told
@@ -92,6 +93,7 @@ class _Reference:
         self._variables = VARIABLES | {"sys_label": label}
         self._left = steps
         self._largest = largest
+        self._patience = PATIENCE
         self._runs: Counter[int] = Counter()
         self._losing = 0  # depth of losing branches
         self.sent: Counter[str] = Counter()  # signals, by steps of the graph
@@ -142,16 +144,17 @@ class _Reference:
                 return self._loop(node, path, scope, order)
             case Break():
                 return self._break(node, scope)
-            case Sleep():
-                return (
-                    Done(dump({"slept": True, "seconds": Number(node.seconds)}), ())
-                    if not is_endless(node)
-                    else Never()
-                )
-            case Signal():
+            case Sleep(seconds=seconds) if not is_endless(node):
+                self._wait(float(seconds))
+                return Done(dump({"slept": True, "seconds": Number(seconds)}))
+            case Signal() if not is_endless(node):
                 return self._signal(node)
-        assert isinstance(node, Schedule)
         return Never()
+
+    def _wait(self, seconds: float) -> None:
+        self._patience -= seconds
+        if self._patience < 0:
+            raise Unsuitable("it waits too long")
 
     def _child(self, node: Node, path: str, scope: Scope, order: Series) -> Outcome:
         """Run a child that is no branch: a loop's failure is told with a prefix."""
@@ -268,14 +271,11 @@ class _Reference:
         except ReferenceFailed as error:
             return Failed(str(error))
         try:
-            parse(value)
+            return Broke(dump(parse(value)))
         except ValueError:
             return Broke(quote(value))
-        return Broke(value)
 
     def _signal(self, node: Signal) -> Outcome:
-        if is_endless(node):
-            return Never()
         data: object = None
         if node.sent == "start":
             self.told.signals[node.signal] += 1
@@ -283,6 +283,8 @@ class _Reference:
         elif node.sent == "step":
             self.taken[node.signal] += 1
             data = "hello"
+        else:
+            self._wait(node.timeout or 0)
         return Done(
             dump({"signal_name": node.signal, "timed_out": node.sent == "never", "data": data})
         )

@@ -100,7 +100,8 @@ begin
       first_iteration = (p_state ->> 'first')::int,
       iteration = v_iteration,
       names = p_names,
-      due_at = to_timestamp((p_state ->> 'until')::float8),
+      due_at = case when p_state ->> 'until' is not null then
+                 to_timestamp(least((p_state ->> 'until')::float8, 1e12)) end,
       updated_at = clock_timestamp()
   where n.instance_id = p_instance
     and n.id = p_node
@@ -160,7 +161,7 @@ begin
     perform from df.instances i
     where i.id = p_instance
       and i.status = 'cancelled'
-      and i.xmin = pg_current_xact_id_if_assigned()::xid;
+      and df._is_of_this_transaction(i.xmin);
     if found then
       return;
     end if;
@@ -170,6 +171,23 @@ begin
       detail = format('Instance %s, node %s.', p_instance, p_nodes[1]),
       hint = 'Another worker took it over, or it was cancelled; nothing was committed.';
   end if;
+end $$;
+
+-- Whether the transaction that wrote a visible row is this one, or a subtransaction of it: nobody
+-- else's is still in progress.
+create or replace function df._is_of_this_transaction(p_xmin xid) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_top bigint := pg_current_xact_id_if_assigned()::text::bigint;
+  -- Subtransactions begin after it, so their 32 bits count on from its own.
+  v_ahead bigint := (p_xmin::text::bigint - v_top) & 4294967295;
+begin
+  return v_ahead < 2147483648
+    and coalesce(pg_xact_status((v_top + v_ahead)::text::xid8) = 'in progress', false);
+exception when invalid_parameter_value then      -- a number not used yet
+  return false;
 end $$;
 
 -- Record progress that needs no statement of the user: waits that began or ended, parking,
@@ -182,8 +200,8 @@ end $$;
 --   delay     seconds until a released instance is due again
 --   attempts  how many times in a row it was given back
 --   output    text for a failed instance
--- Returns what could not be recorded: instances whose claim, or a node of which, was no longer
--- p_worker's to change ('lost'), or whose row a cancellation holds that is still open ('busy').
+-- Returns what could not be recorded: instances whose claim p_worker has not any more ('lost'), or
+-- whose row somebody holds in a transaction that is still open ('busy').
 create or replace function df._save(p_worker bigint, p_items json)
 returns table (instance text, reason text)
 language plpgsql
@@ -212,14 +230,11 @@ begin
       continue;
     end if;
 
-    if not df._record(
+    -- With the claim held, a row is refused only where a checkpoint of the same worker has gone
+    -- further already: it began the next iteration, or stopped the loser of a race.
+    perform df._record(
       v_id, df._texts(v -> 'nodes'), df._texts(v -> 'generations')::int[],
-      df._texts(v -> 'statuses'), df._texts(v -> 'results'), df._texts(v -> 'details'))
-    then
-      return query select v_id, 'lost';
-      continue;
-    end if;
-
+      df._texts(v -> 'statuses'), df._texts(v -> 'results'), df._texts(v -> 'details'));
     perform df._begin_waits(v_id, v -> 'waits');
     perform df._show_running(
       v_id, df._texts(v -> 'running'), df._texts(v -> 'running_generations')::int[]);
@@ -322,7 +337,8 @@ as $$
       status_details = null,
       generation = w.generation,
       -- A thousand milliards of seconds is past any calendar and still a valid timestamp.
-      due_at = coalesce(to_timestamp(least(w.until, 1e12)), 'infinity'),
+      due_at = case when w.until is null then 'infinity'
+                    else to_timestamp(least(w.until, 1e12)) end,
       updated_at = clock_timestamp()
   from json_to_recordset(p_waits) as w (node text, generation int, until float8)
   where n.instance_id = p_instance
