@@ -29,6 +29,7 @@ FUNCTION_FILES = (
     "step.sql",
     "graph.sql",
     "start.sql",
+    "start_new.sql",
     "control.sql",
     "signals.sql",
     "nodes.sql",

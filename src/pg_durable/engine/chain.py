@@ -53,7 +53,9 @@ class Chain:
         self._show_when_slow()
         try:
             await run_sql_steps(lane, statement, self)
-        except BaseException:
+        except BaseException as error:
+            if self._committing and not isinstance(error, asyncio.CancelledError | Outraced):
+                self._run.broken = True
             lane.reusable = False  # whatever it was doing is rolled back by its end
             raise
         finally:
@@ -68,11 +70,15 @@ class Chain:
     ) -> tuple[Checkpoint, str | None]:
         """See `Recorder`."""
         run = self._run
+        if run.broken:
+            raise RunAgain("a commit of a sibling has failed")
+        run.absorb_held()  # else this might finish the instance without it
         if run.walk.lost(self.leaf):
             raise Outraced(f"node {self.leaf.node.id} lost a race")
         progress = self._progress = run.walk.settle(self.leaf, outcome, marks)
         run.stop(progress.losers)  # at once: they may hold what this commit waits for
-        changes = run.ledger.for_checkpoint(progress, run.walk.graph)
+        within = self._race_branch() if run.ledger.unsaved and progress.outcome is None else None
+        changes = run.ledger.for_checkpoint(progress, run.walk.graph, within)
         run.ledger.committing += 1
         self._committing = True
         # A save that is under way still needs the claim, which ends with the instance.
@@ -95,6 +101,15 @@ class Chain:
             self._progress.leaves.clear()
             self.leaf, self._following = self._following, None
             self._show_when_slow()
+
+    def _race_branch(self) -> list[str] | None:
+        """What may be cut off together with this chain: the branch of the race around it."""
+        graph, node = self._run.walk.graph, self.leaf.node.id
+        for parent in graph.ancestors(node):
+            if graph.nodes[parent].type is NodeType.RACE:
+                return graph.subtree(node)
+            node = parent
+        return None
 
     def _commit_ended(self) -> None:
         if self._committing:

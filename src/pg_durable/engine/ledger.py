@@ -28,9 +28,14 @@ class Ledger:
         return self.urgent or bool(self._waits)
 
     @property
+    def unsaved(self) -> bool:
+        """Whether something settled waits for a commit."""
+        return bool(self._changes)
+
+    @property
     def empty(self) -> bool:
-        """Whether all that is settled is recorded, or about to be with a save."""
-        return not self._changes and not self.committing and not self.saving
+        """Whether all that is settled is recorded."""
+        return not (self.unsaved or self.committing or self.saving)
 
     def note(self, progress: Progress) -> None:
         """Take over what may be recorded; the rest stays in the progress."""
@@ -47,12 +52,16 @@ class Ledger:
         self._changes = [change for change in self._changes if change.node not in nodes]
         self._waits = [wait for wait in self._waits if wait[0] not in nodes]
 
-    def for_checkpoint(self, progress: Progress, graph: Graph) -> list[Change]:
+    def for_checkpoint(
+        self, progress: Progress, graph: Graph, within: Collection[str] | None = None
+    ) -> list[Change]:
         """What a step's checkpoint records: what it led to, and all that waits for a commit."""
         changes = self._recordable(progress)
         if not self._changes:
             return changes
-        unsaved, self._changes = self._changes, []
+        # What is cut off with a race's loser must hold nothing but the loser's own.
+        unsaved = [c for c in self._changes if within is None or c.node in within]
+        self._changes = [c for c in self._changes if within is not None and c.node not in within]
         return in_order([*unsaved, *changes], graph)
 
     def for_save(self, graph: Graph) -> tuple[list[Change], list[tuple[str, int, float | None]]]:

@@ -47,6 +47,7 @@ class Run:
         }
         self.walk: Walk
         self.ledger = Ledger()
+        self.broken = False  # a commit failed: what rests on it in memory is void
         self._clock = Clock(claimed.clock)
         self._ready: list[Leaf] = []  # SQL leaves to run now
         self._waits = Waits()
@@ -114,10 +115,7 @@ class Run:
         while True:
             if self.context.stopping:
                 raise RunAgain("the worker stops")
-            if self._held and not (self.ledger.committing or self.ledger.saving):
-                held, self._held = self._held, []
-                for progress in held:
-                    self._absorb(progress)
+            self.absorb_held()
             if self._waits.look:
                 await self._take_signals()
             if self.ledger.pressing:
@@ -138,6 +136,13 @@ class Run:
                 return True
             await self._change(rest)
             await self._end_waits()
+
+    def absorb_held(self) -> None:
+        """Go on with what was held, now that all it rests on is committed."""
+        if self._held and not (self.ledger.committing or self.ledger.saving):
+            held, self._held = self._held, []
+            for progress in held:
+                self._absorb(progress)
 
     async def _branch(self, leaf: Leaf) -> None:
         try:
@@ -164,8 +169,9 @@ class Run:
         """Take in what came of an outcome: leaves to run, waits to begin, the end."""
         pending = [progress]
         while pending:
-            progress = pending.pop()
+            progress = pending.pop(0)  # in the order in which they were settled
             self.stop(progress.losers)
+            progress.losers = set()  # once: the rows of the losers are in the ledger from now on
             self.ledger.note(progress)
             if progress.changes:
                 self._held.append(progress)  # it goes on when what it rests on is committed
