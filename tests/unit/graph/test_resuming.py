@@ -1,4 +1,4 @@
-"""Resuming is walking again from the rows: at each moment a new walk stands where the old one is."""
+"""Resuming is walking again from the rows: a new walk stands where the old one is."""
 
 import json
 from collections.abc import Collection
@@ -28,7 +28,7 @@ class Build:
     nodes: list[Node] = field(default_factory=list)
 
     def add(self, kind: NodeType, *children: str, name: str | None = None, **parts: str) -> str:
-        left, right, *extras = [*children, None, None]
+        left, right = (*children, None, None)[:2]
         self.nodes.append(
             Node(
                 id=str(len(self.nodes) + 1),
@@ -36,7 +36,7 @@ class Build:
                 name=name,
                 left=left,
                 right=right,
-                extras=tuple(extra for extra in extras if extra),
+                extras=children[2:],
                 **parts,  # type: ignore[arg-type]
             )
         )
