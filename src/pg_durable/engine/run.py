@@ -17,7 +17,7 @@ from pg_durable.errors import (
     ServerUnavailable,
     StepRefused,
 )
-from pg_durable.graph.nodes import Graph, LoopRow, NodeType, Row, make_node
+from pg_durable.graph.nodes import TERMINAL, Graph, LoopRow, NodeType, Row, make_node
 from pg_durable.graph.outcomes import Failed, Leaf, Outcome, Progress
 from pg_durable.graph.waits import SignalWait
 from pg_durable.graph.walk import Walk
@@ -105,8 +105,8 @@ class Run:
             )
 
     async def _left(self) -> dict[str, Left]:
-        """What nodes that ran have left; if none did, nothing is fetched."""
-        if all(row[_STATUS] == "pending" for row in self.claimed.nodes):
+        """What nodes that ended and loops have left; where there are none, nothing is fetched."""
+        if not any(row[_STATUS] in TERMINAL or row[_LOOP] for row in self.claimed.nodes):
             return {}
         return await self.context.saver.store.left_by_nodes(self.claimed.id)
 
@@ -118,7 +118,7 @@ class Run:
             self.absorb_held()
             if self._waits.look:
                 await self._take_signals()
-            if self.ledger.pressing:
+            if self.ledger.pressing and self._outcome is None:  # else the end takes it along
                 await self._save()
                 continue  # what was settled meanwhile comes first
             if len(self._ready) == 1 and not self._running and not self._waits:
@@ -334,7 +334,7 @@ class Run:
             await self.context.saver.save(saving)
 
 
-_STATUS = 6  # where a claimed node's status stands
+_STATUS, _LOOP = 6, 9  # where a claimed node's status and the state of a loop stand
 
 
 def _load(claimed: Claimed, left: Mapping[str, Left]) -> tuple[Graph, dict[str, Row]]:

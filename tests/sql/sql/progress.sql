@@ -24,6 +24,8 @@ update df.nodes set status = 'failed', result = '"oops"' where instance_id = '00
 update df.nodes set status = 'running' where instance_id = '00000005' and query like '%1';
 update df.instances set due_at = null, status = label, completed_at = '2026-01-01 00:00:01.2345Z', output = case label when 'failed' then 'oops' end where label in ('completed', 'failed');
 update df.instances set completed_at = '2026-01-02Z' where label = 'cancelled';
+-- A worker lives as long as the session that holds its lock.
+select count(pg_advisory_lock(df._lock_class(), worker)) from (values (7), (8), (9)) w (worker);
 insert into df._worker_epoch (worker, name) overriding system value values (7, 'host:1'), (8, null), (9, 'host:2'), (10, 'idle');
 update df.instances set status = 'running' where status = 'pending' and label <> 'due';
 update df.instances set due_at = null, worker = case label when 'held' then 7 when 'nameless' then 8 else 6 end where label in ('held', 'nameless', 'orphan');
