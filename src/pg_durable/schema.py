@@ -26,6 +26,7 @@ FUNCTION_FILES = (
     "vars.sql",
     "claim.sql",
     "checkpoint.sql",
+    "waits.sql",
     "step.sql",
     "graph.sql",
     "start.sql",
