@@ -88,6 +88,12 @@ class Database:
         """The result of a completed instance, parsed."""
         return await self.scalar("select df.result(%s)::json", instance)
 
+    async def completed_rows(self, instance: str) -> Any:
+        """The rows of the result with which the instance completes."""
+        status = await self.wait(instance)
+        assert status == "completed", await self.output(instance)
+        return (await self.result(instance))["rows"]
+
     async def output(self, instance: str) -> str:
         """The error text or reason of an instance that failed or was cancelled."""
         return cast(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from pg_durable.errors import InvalidWorkflow, LimitExceeded, PgDurableError
 from pg_durable.graph.branches import Branches
-from pg_durable.graph.json_text import parse
+from pg_durable.graph.json_text import Number, parse
 from pg_durable.graph.loops import Loop, Pace, Unpaced, broken_by
 from pg_durable.graph.nodes import LEAVES, Graph, Node, NodeType, Row
 from pg_durable.graph.outcomes import (
@@ -216,10 +216,10 @@ class Walk:
 
     def _choose_by_rows(self, node: Node, name: str, scope: Scope) -> tuple[Node, Scope | Outcome]:
         try:
-            count = _row_count(name, scope.names.get(name))
+            chosen = node.left if _has_rows(name, scope.names.get(name)) else node.right
         except PgDurableError as error:
             return node, _failed(error)
-        return self._node(node.left if count > 0 else node.right), scope
+        return self._node(chosen), scope
 
     def _leave_join(
         self, join: Node, branch: Node, outcome: Outcome, agenda: _Agenda, progress: Progress
@@ -343,10 +343,11 @@ def _recorded(node: Node, row: Row) -> Outcome:
     return Failed(text if isinstance(text, str) else str(row.result), row.details)
 
 
-def _row_count(name: str, stored: str | None) -> int:
+def _has_rows(name: str, stored: str | None) -> bool:
     if stored is None:
         raise PgDurableError(f"df.if_rows: result '{name}' not found")
     value = parse(stored)
-    if not isinstance(value, dict) or "row_count" not in value:
+    count = value.get("row_count") if isinstance(value, dict) else None
+    if not isinstance(count, Number):
         raise PgDurableError(f"df.if_rows: result '{name}' is not a SQL result (missing row_count)")
-    return int(str(value["row_count"]))
+    return not (count.is_zero or count.startswith("-"))

@@ -8,15 +8,6 @@ select df.grant_usage('regress_spec_look'), df.grant_usage('regress_spec_other')
 create function tree(p_input text) returns text language sql
 as $$ select regexp_replace(df.explain(p_input), ' +$', '', 'gn') $$;
 
--- The columns of the monitoring functions, in order.
-select p.proname, p.pronargs, string_agg(a.name || ' ' || format_type(a.type, null), ', ' order by a.place)
-from pg_proc p
-cross join lateral unnest(p.proargnames, p.proallargtypes, p.proargmodes) with ordinality a (name, type, mode, place)
-where p.pronamespace = 'df'::regnamespace and a.mode = 't'
-  and p.proname in ('list_instances', 'instance_info', 'instance_executions', 'instance_nodes', 'metrics')
-group by p.oid, p.proname, p.pronargs
-order by 1, 2;
-
 -- Whatever begins like a statement is explained as one, in any case.
 select distinct tree(word || ' x') = 'SQL: ' || word || ' x',
        tree(lower(word) || E'\nx') = 'SQL: ' || lower(word) || E'\nx'
