@@ -14,6 +14,7 @@ from pg_durable.wire.arrays import int_array, text_array
 
 CHANNEL = "pg_durable"
 BUSY = "busy"
+LOCKED = "55P03"  # SQLSTATE: somebody held a row for longer than lock_timeout
 # What notifications begin with that name an instance: it was cancelled, or sent a signal.
 CANCELLED = b"cancel "
 SIGNALLED = b"signal "
@@ -76,10 +77,16 @@ class Saving:
     changes: Sequence[Change] = ()
     running: Sequence[tuple[str, int]] = ()  # node, generation
     waits: Sequence[tuple[str, int, float | None]] = ()  # node, generation, end
+    resumed: Sequence[str] = ()  # loops whose pause is over
     then: str | None = None  # park, release, completed, failed
     delay: float = 0.0
     attempts: int = 0
     output: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Characters of results."""
+        return sum(len(change.result or "") for change in self.changes)
 
     def as_json(self) -> dict[str, object]:
         """The item that df._save takes."""
@@ -93,6 +100,7 @@ class Saving:
             "running": [node for node, _ in self.running],
             "running_generations": [generation for _, generation in self.running],
             "waits": [{"node": n, "generation": g, "until": u} for n, g, u in self.waits],
+            "resumed": self.resumed,
             "then": self.then,
             "delay": self.delay,
             "attempts": self.attempts,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pg_durable.errors import PgDurableError
+from pg_durable.errors import LeaseLost, PgDurableError
 from pg_durable.graph.nodes import NodeType
 from pg_durable.graph.outcomes import Change, Leaf, Outcome, Progress
 from pg_durable.steps.sql import RunAgain, run_sql_steps
@@ -73,6 +73,8 @@ class Chain:
         if run.broken:
             raise RunAgain("a commit of a sibling has failed")
         run.absorb_held()  # else this might finish the instance without it
+        if self._shown is not None:
+            self._shown.cancel()  # from here on its rows belong to the checkpoint
         if run.walk.lost(self.leaf):
             raise Outraced(f"node {self.leaf.node.id} lost a race")
         progress = self._progress = run.walk.settle(self.leaf, outcome, marks)
@@ -116,6 +118,12 @@ class Chain:
             self._committing = False
             self._run.commit_ended()
 
+    async def check_claim(self) -> None:
+        """See `Recorder`."""
+        run = self._run
+        if await run.context.saver.store.lost(run.context.worker, [run.claimed.id]):
+            raise LeaseLost("the claim on this instance is gone")
+
     def alone(self, outcome: Outcome, marks: Mapping[str, str]) -> Checkpoint:
         """See `Recorder`."""
         change = Change(self.leaf.node.id, self.leaf.generation, outcome, marks)
@@ -150,8 +158,8 @@ class Chain:
         )
 
     def _show_running(self) -> None:
-        if not self._sees_commits:
-            return
         run = self._run
+        if not self._sees_commits or run.walk.lost(self.leaf):
+            return
         running = run.with_ancestors([self.leaf.node.id])
         run.context.saver.save(Saving(instance=run.claimed.id, running=running))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from pg_durable.graph.nodes import Graph
 from pg_durable.graph.outcomes import Change, Iterated, Progress
+from pg_durable.store import Saving
 
 
 @dataclass(slots=True)
@@ -16,6 +17,7 @@ class Ledger:
     urgent: bool = False  # to be recorded before anything else is run
     _changes: list[Change] = field(default_factory=list)
     _waits: list[tuple[str, int, float | None]] = field(default_factory=list)
+    _resumed: set[str] = field(default_factory=set)
 
     @property
     def pressing(self) -> bool:
@@ -47,6 +49,10 @@ class Ledger:
         """A wait begins, to end in so many seconds since 1970; None: never by itself."""
         self._waits.append((node, generation, until))
 
+    def resume(self, loop: str) -> None:
+        """A loop's pause between two iterations is over."""
+        self._resumed.add(loop)
+
     def drop(self, nodes: Collection[str]) -> None:
         """Forget what belongs to nodes that lost a race."""
         self._changes = [change for change in self._changes if change.node not in nodes]
@@ -64,11 +70,16 @@ class Ledger:
         self._changes = [c for c in self._changes if within is not None and c.node not in within]
         return in_order([*unsaved, *changes], graph)
 
-    def for_save(self, graph: Graph) -> tuple[list[Change], list[tuple[str, int, float | None]]]:
+    def for_save(self, instance: str, graph: Graph) -> Saving:
         """All that waits to be recorded."""
-        changes, waits = in_order(self._changes, graph), self._waits
-        self._changes, self._waits, self.urgent = [], [], False
-        return changes, waits
+        saving = Saving(
+            instance=instance,
+            changes=in_order(self._changes, graph),
+            waits=self._waits,
+            resumed=sorted(self._resumed),
+        )
+        self._changes, self._waits, self._resumed, self.urgent = [], [], set(), False
+        return saving
 
     def _recordable(self, progress: Progress) -> list[Change]:
         """Split off what may be recorded.

@@ -226,6 +226,8 @@ class Run:
             if self._waits.end(leaf):
                 if isinstance(leaf.node.wait, SignalWait):
                     self.ledger.urgent = True
+                elif leaf.node.type is NodeType.LOOP:
+                    self.ledger.resume(leaf.node.id)
                 self._absorb(self.walk.settle(leaf, outcome_at_end(leaf)))
 
     def look_for_signals(self) -> None:
@@ -245,8 +247,10 @@ class Run:
             if self._waits.end(leaf):
                 self._taken.add(signal.id)
                 self.ledger.urgent = True
+                self._waits.look = True  # there may be more for others
                 outcome = outcome_of_signal(leaf, signal)
                 self._absorb(self.walk.settle(leaf, outcome, {"signal": signal.id}))
+        self._waits.look = self._waits.look and bool(self._waits.wanted())
         for leaf in self._waits.registered():
             assert isinstance(leaf.node.wait, SignalWait)
             self.ledger.enter(leaf.node.id, leaf.generation, leaf.node.wait.end(self._clock.now()))
@@ -290,15 +294,11 @@ class Run:
         )
 
     async def _save(self, *, then: str | None = None, output: str | None = None) -> None:
-        changes, waits = self.ledger.for_save(self.walk.graph)
-        saving = Saving(
-            instance=self.claimed.id,
-            changes=changes,
-            waits=waits,
-            running=self.with_ancestors([leaf.node.id for leaf in self._waits]),
-            then=then,
-            output=output,
-        )
+        saving = self.ledger.for_save(self.claimed.id, self.walk.graph)
+        # One that is over by now may lie in an iteration before the one under way.
+        begun = [node for node, generation, _ in saving.waits if self._waits.has(node, generation)]
+        saving.running = self.with_ancestors(begun)
+        saving.then, saving.output = then, output
         self.ledger.saving += 1
         try:
             await self._record(saving)

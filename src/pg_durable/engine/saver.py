@@ -3,16 +3,25 @@
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from pg_durable.store import BUSY, Saving, Store, StoreError
+from pg_durable.store import BUSY, LOCKED, Saving, Store, StoreError
 from pg_durable.wire import ConnectionLost
 
 log = logging.getLogger(__name__)
 
 _BATCH = 500
-_BUSY_DELAY = 0.2  # seconds
+_BATCH_SIZE = 32 * 1024 * 1024  # characters of results
+_BUSY_DELAY = 0.2  # seconds, then twice as long each time
+_LONGEST_BUSY_DELAY = 10.0
 
-Queued = tuple[Saving, "asyncio.Future[bool]"]
+
+class Queued(NamedTuple):
+    """What is to be saved, whom to tell, and after how many seconds to try again."""
+
+    saving: Saving
+    future: "asyncio.Future[bool]"
+    delay: float = _BUSY_DELAY
 
 
 @dataclass(slots=True)
@@ -21,6 +30,7 @@ class Saver:
 
     store: Store
     worker: int
+    busy: int = 0  # savings whose rows somebody holds in an open transaction
     _queue: list[Queued] = field(default_factory=list)
     _filled: asyncio.Event = field(default_factory=asyncio.Event)
     _closed: bool = False
@@ -32,25 +42,22 @@ class Saver:
         """
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_retrieve)
-        self._queue.append((saving, future))
-        self._filled.set()
-        if self._closed:
-            self.close()
+        self._append(Queued(saving, future))
         return future
 
     def close(self) -> None:
         """Nothing will be saved any more: let nobody wait for it."""
         self._closed = True
-        for _, future in self._queue:
-            if not future.done():
-                future.set_exception(ConnectionLost("the worker's session has ended"))
+        for queued in self._queue:
+            if not queued.future.done():
+                queued.future.set_exception(ConnectionLost("the worker's session has ended"))
         self._queue.clear()
 
     async def run(self) -> None:
         """Save what is queued, until cancelled."""
         while True:
             await self._filled.wait()
-            batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
+            batch = self._next_batch()
             if not self._queue:
                 self._filled.clear()
             try:
@@ -59,28 +66,50 @@ class Saver:
                 self._queue = [*batch, *self._queue]  # for close() to answer
                 raise
 
+    def _next_batch(self) -> list[Queued]:
+        size = count = 0
+        for queued in self._queue[:_BATCH]:
+            size += queued.saving.size
+            if count and size > _BATCH_SIZE:
+                break
+            count += 1
+        batch, self._queue = self._queue[:count], self._queue[count:]
+        return batch
+
     async def _save(self, batch: list[Queued]) -> None:
         try:
-            refused = await self.store.save(self.worker, [saving for saving, _ in batch])
+            refused = await self.store.save(self.worker, [queued.saving for queued in batch])
         except StoreError as error:
             if len(batch) > 1:  # find the one that cannot be saved: the others must not suffer
                 for one in batch:
                     await self._save([one])
-                return
-            ((saving, future),) = batch
-            log.error("instance %s cannot be saved: %s", saving.instance, error)
-            if not future.done():
-                future.set_exception(error)
+            elif error.code == LOCKED:
+                self._try_again(batch[0])
+            else:
+                log.error("instance %s cannot be saved: %s", batch[0].saving.instance, error)
+                if not batch[0].future.done():
+                    batch[0].future.set_exception(error)
             return
-        for saving, future in batch:
-            reason = refused.get(saving.instance)
+        for queued in batch:
+            reason = refused.get(queued.saving.instance)
             if reason == BUSY:
-                asyncio.get_running_loop().call_later(_BUSY_DELAY, self._again, saving, future)
-            elif not future.done():
-                future.set_result(reason is None)
+                self._try_again(queued)
+            elif not queued.future.done():
+                queued.future.set_result(reason is None)
 
-    def _again(self, saving: Saving, future: "asyncio.Future[bool]") -> None:
-        self._queue.append((saving, future))
+    def _try_again(self, queued: Queued) -> None:
+        """Later, and ever more rarely: whoever holds the rows may do so for hours."""
+        self.busy += 1
+        longer = queued._replace(delay=min(queued.delay * 2, _LONGEST_BUSY_DELAY))
+        asyncio.get_running_loop().call_later(queued.delay, self._again, longer)
+
+    def _again(self, queued: Queued) -> None:
+        self.busy -= 1
+        if not queued.future.done():
+            self._append(queued)
+
+    def _append(self, queued: Queued) -> None:
+        self._queue.append(queued)
         self._filled.set()
         if self._closed:
             self.close()

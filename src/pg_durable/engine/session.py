@@ -15,13 +15,14 @@ from pg_durable.engine.saver import Saver
 from pg_durable.lanes.pool import LanePool
 from pg_durable.schema import check_version
 from pg_durable.settings import Settings
-from pg_durable.store import CANCELLED, SIGNALLED, Claimed, Store
+from pg_durable.store import CANCELLED, SIGNALLED, Claimed, Store, StoreError
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.dsn import worker_dsn
 
 log = logging.getLogger(__name__)
 
 _FAREWELL = 5.0  # seconds that giving back what is held may take
+_MOST_WAITING = 10  # times the capacity
 _SWEEP_INTERVAL = 60.0
 _SHORTEST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.016  # then the worker counts as idle and waits to be notified
@@ -116,7 +117,9 @@ class Session:
         while not self._stop.is_set():
             self._fail_if_lost()
             self._attention.clear()
-            room = self._capacity - len(self._runs)
+            # Those that wait for somebody's open transaction must not keep others out.
+            waiting = min(self._context.saver.busy, _MOST_WAITING * self._capacity)
+            room = self._capacity - len(self._runs) + waiting
             if room < self._capacity // 2:  # claim in batches rather than one by one
                 await self._attend(self._settings.poll_interval)
                 continue
@@ -215,7 +218,8 @@ class Session:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_INTERVAL)
-            await self._control.sweep()
+            with suppress(StoreError):  # rows that somebody holds: next time
+                await self._store.sweep()
 
     async def _drop_lost(self) -> None:
         """Stop runs whose instance was cancelled or taken over; at once when told of one."""

@@ -1,6 +1,6 @@
 """What an instance waits for: times, and signals."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pg_durable.graph.outcomes import Done, Leaf
@@ -21,9 +21,6 @@ class Waits:
     def __bool__(self) -> bool:
         return bool(self._due)
 
-    def __iter__(self) -> Iterator[Leaf]:
-        return iter([leaf for leaf, _ in self._due.values()])
-
     def add(self, leaf: Leaf, end: float | None, *, new: bool = False) -> None:
         """Wait until `end`; None: for ever, or for a signal. `new`: its row does not say so yet."""
         self._due[leaf.node.id] = leaf, NEVER if end is None else end
@@ -39,9 +36,17 @@ class Waits:
             self._new.pop(node, None)
 
     def end(self, leaf: Leaf) -> bool:
-        """Take a wait out; False: it is not there any more."""
+        """Take a wait out; False: it is over, though a later one of its node may be open."""
+        open_, _ = self._due.get(leaf.node.id, (None, NEVER))
+        if open_ is not leaf:
+            return False
+        del self._due[leaf.node.id]
         self._new.pop(leaf.node.id, None)
-        return self._due.pop(leaf.node.id, None) is not None
+        return True
+
+    def has(self, node: str, generation: int) -> bool:
+        """Whether a node's wait of that generation is open."""
+        return node in self._due and self._due[node][0].generation == generation
 
     def next_end(self) -> float:
         """When the first of them ends."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pg_durable.errors import LimitExceeded
 from pg_durable.graph.outcomes import Broke, Done, Failed, Outcome, Scope
 
 
@@ -12,11 +13,25 @@ class Branches:
 
     scopes: dict[str, Scope]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    size: int = 0  # characters of the results so far
 
     @classmethod
     def of(cls, ids: Sequence[str], around: Scope) -> "Branches":
         """Give each branch names of its own."""
         return cls({id_: around.branch() for id_ in ids})
+
+    def end(self, branch: str, outcome: Outcome, limit: int) -> None:
+        """Note what came of a branch; one with which all results exceed the limit fails."""
+        if isinstance(outcome, Done):
+            self.size += len(outcome.result)
+            if self.size > limit:
+                error = LimitExceeded(
+                    f"The results of the branches have {self.size} characters or more; "
+                    f"the limit is {limit}.",
+                    hint="Keep large results in a table, or raise max_result_bytes.",
+                )
+                outcome = Failed(str(error), {"sqlstate": error.sqlstate})
+        self.outcomes[branch] = outcome
 
     def joined(self, around: Scope) -> Outcome:
         """What a JOIN comes to when all branches have; their names are merged on the way.

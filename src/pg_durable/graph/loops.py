@@ -44,11 +44,21 @@ class Loop:
         """The iterations since it was entered, for the loop's row."""
         return {"first": self.first, "iteration": self.iteration}
 
-    def names(self) -> str | None:
-        """What is carried into the next iteration, for the loop's row."""
+    def names(self, limit: int) -> str | None:
+        """What is carried into the next iteration, for the loop's row.
+
+        Raises:
+            LimitExceeded: it has more than `limit` characters.
+        """
         if not self.scope.stored:
             return None
         results = {name: self.scope.names[name] for name in sorted(self.scope.stored)}
+        if (size := sum(map(len, results.values()))) > limit:
+            raise LimitExceeded(
+                f"The named results that the loop carries have {size} characters; "
+                f"the limit is {limit}.",
+                hint="Keep large results in a table, or raise max_result_bytes.",
+            )
         columns = {n: c for n, c in self.scope.columns.items() if n in self.scope.stored}
         return orjson.dumps({"results": results, "columns": columns}).decode()
 

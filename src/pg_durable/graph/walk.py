@@ -225,7 +225,7 @@ class Walk:
         self, join: Node, branch: Node, outcome: Outcome, agenda: _Agenda, progress: Progress
     ) -> None:
         branches = self._branches[join.id]
-        branches.outcomes[branch.id] = outcome
+        branches.end(branch.id, outcome, self._max_result)
         if len(branches.outcomes) < len(branches.scopes):
             return
         if not progress.joined:
@@ -293,6 +293,7 @@ class Walk:
                 agenda.append((node, loop.body or outcome))
                 return
             self._refuse_endless(loop)
+            names = loop.names(self._max_result)
         except PgDurableError as error:
             agenda.append((node, _failed(error)))
             return
@@ -303,7 +304,7 @@ class Walk:
             until = 0.0  # a round without a leaf: nothing else would ever let go
         iterated.add(node.id)
         root = node.id == self.graph.root
-        state = Iterated(loop.first, loop.iteration, loop.names(), until, root)
+        state = Iterated(loop.first, loop.iteration, names, until, root)
         generation = self.generation(node.id)
         progress.changes.append(Change(node.id, generation, state))
         if until is None:

@@ -39,6 +39,9 @@ class Recorder(Protocol):
     def landed(self) -> None:
         """The checkpoint is committed."""
 
+    async def check_claim(self) -> None:
+        """Raise LeaseLost if the instance was cancelled or taken over."""
+
     def alone(self, outcome: Outcome, marks: Mapping[str, str]) -> Checkpoint:
         """What to record of the step alone; what follows is found when the rows are walked."""
 
@@ -100,6 +103,7 @@ async def run_sql_steps(lane: Lane, statement: str, recorder: Recorder) -> None:
             result = await lane.result(started)
         except Rejected as error:
             if error.sqlstate in _NOT_IN_A_TRANSACTION:
+                await recorder.check_claim()
                 outcome = await _run_alone(lane, statement)
                 await _record_apart(lane, recorder, outcome, AT_LEAST_ONCE)
             else:
@@ -144,6 +148,7 @@ async def _record_otherwise(
         # A deferred constraint or trigger: the statement failed after all.
         await lane.commit_apart(recorder.alone(_with(statement, error.failure), {}))
     elif error.sqlstate == _READ_ONLY:
+        await recorder.check_claim()
         outcome = await _run_alone(lane, statement)
         await lane.commit_apart(recorder.alone(outcome, AT_LEAST_ONCE))
 

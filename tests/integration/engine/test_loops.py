@@ -231,3 +231,66 @@ async def test_an_empty_result_keeps_its_columns_through_a_restart(ticks: Databa
         assert await ticks.wait(instance) == "completed"
 
     assert json.dumps(await ticks.result(instance)) == '{"rows": [], "row_count": 0}'
+
+
+async def test_a_slow_commit_at_the_end_of_an_iteration_is_not_overtaken(
+    ticks: Database, worker: Worker
+) -> None:
+    await ticks.rows(
+        "create function slow() returns trigger language plpgsql as"
+        " $$ begin perform pg_sleep(0.3); return null; end $$"
+    )
+    await ticks.rows(
+        "create constraint trigger late after insert on ticks deferrable initially deferred"
+        " for each row execute function slow()"
+    )
+    instance = await ticks.start(f"df.loop('{COUNT}', 'select count(*) < 3 from ticks')")
+    other = await ticks.start(f"df.loop('{COUNT}' ~> ('select 1' ?> df.break() !> 'select 1'))")
+
+    assert await ticks.wait(instance) == "completed"
+    assert await ticks.wait(other) == "completed"
+
+
+async def test_a_wait_in_the_next_iteration_is_not_ended_by_one_of_the_last(
+    ticks: Database, worker: Worker
+) -> None:
+    race = "df.race(df.wait_for_signal('a'), df.wait_for_signal('b') ~> df.break('done'))"
+    instance = await ticks.start(f"df.loop({race})")
+    async with ticks.session.transaction():
+        await ticks.rows("select df.signal(%s, 'a'), df.signal(%s, 'b')", instance, instance)
+
+    assert await ticks.wait(instance) == "completed"
+    assert await ticks.result(instance) == "done"
+
+
+async def test_a_wait_in_a_paced_loop_parks_for_good(ticks: Database) -> None:
+    later = "df.sleep_until('2999-01-01 00:00+00')"
+    body = f"'{COUNT}' ~> ('select count(*) > 1 from ticks' ?> {later} !> 'select 1')"
+    async with worker_here(ticks.conninfo, loop_min_interval=0.4):
+        instance = await ticks.start(f"df.loop({body})")
+
+        async def parked() -> bool:
+            return bool(
+                await ticks.scalar(
+                    "select due_at > now() + interval '1 year' from df.instances where id = %s",
+                    instance,
+                )
+            )
+
+        await until(parked)
+        (before,) = await ticks.row("select xmin::text from df.instances where id = %s", instance)
+        await ticks.wait(await ticks.start("'select pg_sleep(0.5)'"))
+        (after,) = await ticks.row("select xmin::text from df.instances where id = %s", instance)
+        assert before == after
+
+
+async def test_what_a_loop_carries_is_limited(ticks: Database) -> None:
+    async with worker_here(ticks.conninfo, max_result_bytes=1000, loop_min_interval=0.0):
+        body = "('select repeat(''x'', 600) as v' |=> 'a') ~> ('select repeat(''y'', 600) as v' |=> 'b')"
+        instance = await ticks.start(f"@> ({body})")
+        joined = await ticks.start("'select repeat(''x'', 600)' & 'select repeat(''y'', 600)'")
+
+        assert await ticks.wait(instance) == "failed"
+        assert await ticks.wait(joined) == "failed"
+        assert "named results that the loop carries" in await ticks.output(instance)
+        assert "results of the branches have" in await ticks.output(joined)

@@ -1,6 +1,7 @@
 """One user's workflows, locks and objects never stop or capture anybody else's."""
 
 import pytest
+from psycopg.rows import TupleRow
 
 from pg_durable.engine.worker import Worker
 from support.database import Database
@@ -183,3 +184,47 @@ async def test_locks_that_anybody_may_take_do_not_keep_a_worker_from_starting(
 
     async with worker_here(database):
         assert await db.wait(await db.start("'select 1'"), within=10) == "completed"
+
+
+async def test_an_open_checkpoint_of_a_user_stops_no_worker(db: Database, worker: Worker) -> None:
+    instance = await db.start("df.wait_for_signal('x') & 'select pg_sleep(5)'")
+
+    async def registered() -> list[TupleRow]:
+        return await db.rows(
+            "select n.id, i.worker from df.nodes n join df.instances i on i.id = n.instance_id"
+            " where n.node_type = 'SIGNAL' and n.status = 'running' and i.worker is not null"
+        )
+
+    await until(registered)
+    ((node, number),) = await registered()
+    other = await Database.connect(db.conninfo)
+    async with other.session.transaction(force_rollback=True):
+        await other.rows(
+            "select df._checkpoint(%s, %s, array[%s], array[1], array['completed'], array['1'],"
+            " array[null::text], null, null)",
+            instance,
+            number,
+            node,
+        )
+        await db.rows("select df.signal(%s, 'x')", instance)
+
+        assert await db.wait(await db.start("'select 1'"), within=5) == "completed"
+    await other.close()
+    assert await db.wait(instance) == "completed"
+
+
+async def test_no_statement_outside_a_transaction_runs_after_a_cancellation(
+    db: Database, worker: Worker
+) -> None:
+    await db.rows("create table done (n int)")
+    await db.rows(
+        "create procedure p() language plpgsql as"
+        " $$ begin insert into done values (1); commit; end $$"
+    )
+    workflow = "'select df.cancel(''{sys_instance_id}'')' ~> 'call p()'"
+    instances = [await db.start(workflow) for _ in range(20)]
+
+    for instance in instances:
+        assert await db.wait(instance) == "cancelled"
+    assert await db.wait(await db.start("'call p()'")) == "completed"
+    assert await db.scalar("select count(*) from done") == 1

@@ -28,7 +28,7 @@ select df.signal('ffffffff', 'go');
 \echo :LAST_ERROR_SQLSTATE
 select df.signal('ffffffff', repeat('ß', 1001));
 \echo :LAST_ERROR_SQLSTATE
-select df.signal(:'one', 'go', repeat('x', 16777217));
+select df.signal(:'one', 'go', repeat('x', 1048577));
 \echo :LAST_ERROR_SQLSTATE
 select df.signal(:'one', 'go', repeat('[', 100000));
 \echo :LAST_ERROR_SQLSTATE

@@ -196,6 +196,7 @@ end $$;
 --   running, running_generations   nodes to show as running, deeper ones first
 --   waits     [{node, generation, until}]   waits that begin now, unless they began before;
 --             until: seconds since 1970, or null for ever
+--   resumed   [node, …]   LOOPs whose pause between two iterations is over
 --   then      'park' | 'release' | 'completed' | 'failed' | null
 --   delay     seconds until a released instance is due again
 --   attempts  how many times in a row it was given back
@@ -235,6 +236,12 @@ begin
     perform df._record(
       v_id, df._texts(v -> 'nodes'), df._texts(v -> 'generations')::int[],
       df._texts(v -> 'statuses'), df._texts(v -> 'results'), df._texts(v -> 'details'));
+    update df.nodes n
+    set due_at = null
+    where n.instance_id = v_id
+      and n.id = any (df._texts(v -> 'resumed'))
+      and n.node_type = 'LOOP'
+      and n.due_at <= clock_timestamp();
     perform df._begin_waits(v_id, v -> 'waits');
     perform df._show_running(
       v_id, df._texts(v -> 'running'), df._texts(v -> 'running_generations')::int[]);

@@ -42,10 +42,10 @@ begin
     raise exception using
       errcode = 'WF007',
       message = format('the signal name has %s bytes; the limit is 2000', octet_length(p_name));
-  elsif octet_length(p_data) > 16777216 then
+  elsif octet_length(p_data) > 1048576 then
     raise exception using
       errcode = 'WF007',
-      message = format('the signal data has %s bytes; the limit is 16777216',
+      message = format('the signal data has %s bytes; the limit is 1048576',
                        octet_length(p_data)),
       hint = 'Put it into a table and send its key.';
   end if;
@@ -84,8 +84,9 @@ begin
     return new;
   end if;
 
-  insert into df._signals (instance_id, name, data)
-  values (new.instance_id, new.signal_name, df._signal_json(new.signal_data));
+  insert into df._signals (instance_id, name, data, bytes)
+  values (new.instance_id, new.signal_name, df._signal_json(new.signal_data),
+          octet_length(new.signal_data));
 
   -- Parked, and waiting for it: due now. Otherwise tell whoever holds the instance; one that
   -- claims it before this commits learns of the signal in the same way.

@@ -35,7 +35,7 @@ as $$
 $$;
 
 -- The oldest signals for the names in p_wanted ([{"name", "count"}]), leaving out those taken
--- already (p_taken: [id]).
+-- already (p_taken: [id]); of a name no more than 32 MiB at a time, but one at least.
 create or replace function df._pending_signals(p_instance text, p_wanted json, p_taken json)
 returns table (id bigint, name text, data text)
 language sql stable
@@ -44,13 +44,20 @@ as $$
   select s.id, w.name, s.data::text
   from json_to_recordset(p_wanted) as w (name text, count int)
   cross join lateral (
-    select b.id, b.data
-    from df._signals b
-    where b.instance_id = p_instance
-      and b.name = w.name
-      and b.id not in (select t.value::bigint from json_array_elements_text(p_taken) t)
-    order by b.id
-    limit w.count) s
+    select o.id, b.data
+    from (
+      select f.id, sum(f.bytes) over (order by f.id) - f.bytes as before
+      from (
+        select a.id, a.bytes
+        from df._signals a
+        where a.instance_id = p_instance
+          and a.name = w.name
+          and a.id not in (select t.value::bigint from json_array_elements_text(p_taken) t)
+        order by a.id
+        limit w.count) f) o
+    join df._signals b
+      on b.instance_id = p_instance and b.name = w.name and b.id = o.id
+    where o.before < 33554432) s
   order by s.id
 $$;
 

@@ -47,6 +47,7 @@ create table df._signals (
   name        text           not null,
   id          bigint         generated always as identity,
   data        json           not null,
+  bytes       int            not null default 0,
   sent_at     timestamptz    not null default clock_timestamp(),
   primary key (instance_id, name, id)
 );
