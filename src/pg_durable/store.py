@@ -193,6 +193,11 @@ class Store:
         )
         return [_claimed(row) for row in rows]
 
+    async def until_next_due(self) -> float:
+        """Seconds until the next instance is due; infinite when none will be by itself."""
+        (row,) = await self._rows("select df._until_next_due()")
+        return float("inf") if row[0] is None else float(row[0])
+
     async def left_by_nodes(self, instance: str) -> dict[str, Left]:
         """What the nodes of an instance have left for walking on, by node."""
         rows = await self._rows(

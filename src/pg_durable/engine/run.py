@@ -9,7 +9,7 @@ from pg_durable.engine.chain import Chain, Outraced
 from pg_durable.engine.context import Context
 from pg_durable.engine.ledger import Ledger
 from pg_durable.engine.pace import Clock, LoopPace
-from pg_durable.engine.waits import Waits, outcome_at_end, outcome_of_signal
+from pg_durable.engine.waits import NEVER, Waits, outcome_at_end, outcome_of_signal
 from pg_durable.errors import (
     LeaseLost,
     LimitExceeded,
@@ -47,6 +47,7 @@ class Run:
         }
         self.walk: Walk
         self.ledger = Ledger()
+        self.parked_for = NEVER  # seconds until the instance is due again
         self.broken = False  # a commit failed: what rests on it in memory is void
         self._clock = Clock(claimed.clock)
         self._ready: list[Leaf] = []  # SQL leaves to run now
@@ -97,6 +98,7 @@ class Run:
             parked = await self._run_leaves(branches)
         if parked:
             await self._save(then="park")
+            self.parked_for = max(self._waits.next_end() - self._clock.now(), 0.0)
         elif not self._finished:
             failed = isinstance(self._outcome, Failed)
             await self._save(

@@ -146,7 +146,8 @@ class Session:
             if self._shown_idle:
                 return 0.0  # look once more: a start may have committed before it could see this
         pause = max(pause, _LONGEST_PAUSE)
-        await self._attend(min(pause, self._settings.poll_interval))
+        due = max(await self._store.until_next_due(), _SHORTEST_PAUSE)
+        await self._attend(min(pause, due, self._settings.poll_interval))
         return 0.0 if self._attention.is_set() else pause * 4
 
     async def _show_idle(self, idle: bool) -> None:
@@ -165,13 +166,15 @@ class Session:
         run = Run(instance, self._context)
         task = self._runs[instance.id] = asyncio.create_task(run.drive())
         self._on_signal[instance.id] = run.look_for_signals
-        task.add_done_callback(lambda task: self._run_ended(instance.id, task))
+        task.add_done_callback(lambda task: self._run_ended(instance.id, task, run.parked_for))
 
-    def _run_ended(self, instance: str, task: asyncio.Task[None]) -> None:
+    def _run_ended(self, instance: str, task: asyncio.Task[None], parked_for: float) -> None:
         if self._runs.get(instance) is task:
             del self._runs[instance], self._on_signal[instance]
         if len(self._runs) == self._capacity // 2:
             self._attention.set()
+        if parked_for < self._settings.poll_interval:  # longer ones are found by polling
+            asyncio.get_running_loop().call_later(parked_for, self._attention.set)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a run ended with an error", exc_info=error)
 

@@ -286,7 +286,8 @@ async def test_a_wait_in_a_paced_loop_parks_for_good(ticks: Database) -> None:
 
 async def test_what_a_loop_carries_is_limited(ticks: Database) -> None:
     async with worker_here(ticks.conninfo, max_result_bytes=1000, loop_min_interval=0.0):
-        body = "('select repeat(''x'', 600) as v' |=> 'a') ~> ('select repeat(''y'', 600) as v' |=> 'b')"
+        large = "'select repeat(''x'', 600) as v'"
+        body = f"({large} |=> 'a') ~> ({large} |=> 'b')"
         instance = await ticks.start(f"@> ({body})")
         joined = await ticks.start("'select repeat(''x'', 600)' & 'select repeat(''y'', 600)'")
 

@@ -154,6 +154,20 @@ as $$
   left join pg_roles r on r.oid = c.submitted_by
 $$;
 
+-- Seconds until the next instance is due, leaving out those that are already (whoever holds one in
+-- an open transaction would have us ask for ever); null when none ever is by itself.
+create or replace function df._until_next_due() returns float8
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select extract(epoch from i.due_at - statement_timestamp())::float8
+  from df.instances i
+  where i.due_at > statement_timestamp()
+    and i.due_at < 'infinity'
+  order by i.due_at
+  limit 1
+$$;
+
 -- What an instance's nodes have left for walking on from them: results with what is recorded
 -- beside them, and what loops carry (`names`).
 create or replace function df._results(p_instance text)
@@ -181,6 +195,6 @@ $$;
 
 revoke execute on function
   df._register(text), df._unregister(bigint), df._heartbeat(bigint),
-  df._take_over(bigint, float8), df._claim(bigint, int), df._results(text),
+  df._take_over(bigint, float8), df._claim(bigint, int), df._until_next_due(), df._results(text),
   df._lost(bigint, json)
 from public;
