@@ -2,6 +2,7 @@
 
 from pg_durable.engine.worker import Worker
 from support.database import Database
+from support.waiting import until
 from support.workers import worker_here
 
 
@@ -97,6 +98,10 @@ async def test_a_role_may_be_renamed_while_its_workflow_waits(
     instance = await user.start("df.wait_for_signal('go') ~> 'select current_user::text as who'")
     await user.close()
 
+    async def parked() -> bool:
+        return bool(await db.scalar("select due_at = 'infinity' from df.instances"))
+
+    await until(parked)
     await db.rows("alter role spec_user rename to spec_renamed")
     try:
         await db.rows("select df.signal(%s, 'go')", instance)

@@ -19,11 +19,15 @@ STUCK = """
 """
 
 
+# These tell something and change nothing; doctor asks them.
+HARMLESS = {"_sees_all", "_lock_class", "_superuser_instances"}
+
+
 def test_only_the_store_names_the_engines_functions() -> None:
     named = {
         str(path.relative_to(SOURCES))
         for path in SOURCES.rglob("*.py")
-        if re.search(r"\bdf\._\w+\(", path.read_text())
+        if set(re.findall(r"\bdf\.(_\w+)\(", path.read_text())) - HARMLESS
     }
 
     assert named == {"store.py"}
