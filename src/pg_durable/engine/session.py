@@ -15,7 +15,7 @@ from pg_durable.engine.saver import Saver
 from pg_durable.lanes.pool import LanePool
 from pg_durable.schema import check_version
 from pg_durable.settings import Settings
-from pg_durable.store import CANCELLED, SIGNALLED, Claimed, Store, StoreError
+from pg_durable.store import CANCELLED, SIGNALLED, Claimed, Store
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.dsn import worker_dsn
 
@@ -43,7 +43,6 @@ class Session:
         )
         self._runs: dict[str, asyncio.Task[None]] = {}  # by instance
         self._on_signal: dict[str, Callable[[], None]] = {}  # by instance that is being driven
-        self._driven: dict[str, Run] = {}
         self._capacity = settings.max_user_connections * settings.claim_ahead
         self._stop = asyncio.Event()
         self._attention = asyncio.Event()  # something may be due, or there is room again
@@ -221,8 +220,7 @@ class Session:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_INTERVAL)
-            with suppress(StoreError):  # rows that somebody holds: next time
-                await self._store.sweep()
+            await self._store.sweep()
 
     async def _drop_lost(self) -> None:
         """Stop runs whose instance was cancelled or taken over; at once when told of one."""

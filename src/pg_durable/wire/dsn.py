@@ -16,7 +16,7 @@ _WORKER_OPTIONS = {
     "default_transaction_isolation": "read\\ committed",
     "default_transaction_read_only": "off",
     "statement_timeout": "0",
-    "lock_timeout": "250ms",  # nobody's open transaction may hold up a worker
+    "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
 }

@@ -228,3 +228,16 @@ async def test_no_statement_outside_a_transaction_runs_after_a_cancellation(
         assert await db.wait(instance) == "cancelled"
     assert await db.wait(await db.start("'call p()'")) == "completed"
     assert await db.scalar("select count(*) from done") == 1
+
+
+async def test_a_lock_on_the_engines_tables_is_waited_for(db: Database, worker: Worker) -> None:
+    await db.wait(await db.start("'select 1'"))
+    before = await db.rows("select worker from df._worker_epoch")
+
+    await db.rows(
+        "do $$ begin lock table df.instances, df.nodes in access exclusive mode;"
+        " perform pg_sleep(1.5); end $$"
+    )
+
+    assert await db.wait(await db.start("'select 1'")) == "completed"
+    assert await db.rows("select worker from df._worker_epoch") == before

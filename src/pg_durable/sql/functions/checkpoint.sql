@@ -202,11 +202,13 @@ end $$;
 --   attempts  how many times in a row it was given back
 --   output    text for a failed instance
 -- Returns what could not be recorded: instances whose claim p_worker has not any more ('lost'), or
--- whose row somebody holds in a transaction that is still open ('busy').
+-- whose row somebody holds in a transaction that is still open ('busy'). A node's row that somebody
+-- holds (whoever calls df._checkpoint can) makes it fail after the lock_timeout, to be tried again.
 create or replace function df._save(p_worker bigint, p_items json)
 returns table (instance text, reason text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '250ms'
 as $$
 declare
   v json;
