@@ -13,7 +13,7 @@ from pg_durable.embedded import EmbeddedServer, find_binaries
 from pg_durable.engine.worker import Worker
 from pg_durable.schema import install
 from support.database import Database
-from support.workers import worker_here
+from support.workers import kill_what_is_left, worker_here
 
 # A test server need not survive a power cut; a SIGKILL loses nothing of what the kernel has.
 FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "150"}
@@ -65,6 +65,13 @@ async def db(database: str) -> AsyncIterator[Database]:
     session = await Database.connect(database)
     yield session
     await session.close()
+
+
+@pytest.fixture(autouse=True)
+def no_worker_processes_are_left() -> Iterator[None]:
+    """A test that fails before it stops its workers leaves none behind."""
+    yield
+    kill_what_is_left()
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ class Settings:
             InvalidWorkflow: a value that is not a number, or out of its range.
         """
         environment = os.environ if environment is None else environment
+        defaults = cls()
         values: dict[str, Any] = {}
         for item in fields(cls):
             given = flags.get(item.name)
@@ -69,8 +70,8 @@ class Settings:
                 source = f"PG_DURABLE_{item.name.upper()}"
                 given = environment.get(source)
             if given is not None:
-                values[item.name] = _convert(source, given, getattr(cls(), item.name))
-        return replace(cls(), **values)
+                values[item.name] = _convert(source, given, getattr(defaults, item.name))
+        return replace(defaults, **values)
 
 
 def _convert(source: str, given: str | float, default: str | float) -> str | float:

@@ -94,6 +94,17 @@ class Database:
         assert status == "completed", await self.output(instance)
         return (await self.result(instance))["rows"]
 
+    async def active(self, text: str) -> int:
+        """How many other sessions are running a statement that contains the text."""
+        return cast(
+            int,
+            await self.scalar(
+                "select count(*) from pg_stat_activity"
+                " where position(%s in query) > 0 and state = 'active' and pid <> pg_backend_pid()",
+                text,
+            ),
+        )
+
     async def output(self, instance: str) -> str:
         """The error text or reason of an instance that failed or was cancelled."""
         return cast(

@@ -1,6 +1,7 @@
 """Workers: one in this process for speed, or real processes to be killed."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -23,6 +24,18 @@ async def worker_here(conninfo: str, **settings: float) -> AsyncIterator[Worker]
         await task
 
 
+_started: list["WorkerProcess"] = []
+
+
+def kill_what_is_left() -> None:
+    """End the processes that a test has started and not stopped: a failed one stops nothing."""
+    for worker in _started:
+        if worker.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.process.pid, signal.SIGKILL)
+    _started.clear()
+
+
 class WorkerProcess:
     """A worker as users run it: a process of its own."""
 
@@ -39,6 +52,7 @@ class WorkerProcess:
             sys.executable, "-m", "pg_durable", "worker", self._conninfo, "--quiet",
             env={**os.environ, **self._environment},
         )  # fmt: skip
+        _started.append(self)
         return self
 
     async def kill(self) -> None:

@@ -64,29 +64,18 @@ select split_part(df.version(), ' ', 1) as version, df._sees_all(current_user) a
     and has_table_privilege('df._worker_epoch', 'select') as sees_workers"""
 MIGRATION = "select s.migration from df._schema s"
 
-# A worker lives as long as the session that holds its lock; anybody can see who holds which.
-_CONNECTED = """
-select l.objid::bigint as worker
-from pg_locks l
-join pg_database d on d.oid = l.database
-where d.datname = current_database()
-  and l.locktype = 'advisory'
-  and l.classid = df._lock_class()::oid
-  and l.objid <> 0
-  and l.objsubid = 2
-  and l.granted"""
-WORKERS: LiteralString = f"""
+WORKERS = """
 select e.worker, e.name, clock_timestamp() - e.last_seen_at as silent_for,
   c.worker is not null as connected
 from df._worker_epoch e
-left join ({_CONNECTED}) c on c.worker = e.worker
-order by e.worker"""  # noqa: S608 -- made of constants
-WORKERS_IN_PART: LiteralString = f"""
-select coalesce(w.worker, c.worker) as worker, w.name, null::interval as silent_for,
-  c.worker is not null as connected
-from df._workers w
-full join ({_CONNECTED}) c on c.worker = w.worker
-order by 1"""  # noqa: S608 -- made of constants
+left join df._living_workers() c (worker) on c.worker = e.worker
+order by e.worker"""
+# The names are of those workers alone that hold something of the caller's.
+WORKERS_IN_PART = """
+select c.worker, w.name, null::interval as silent_for, true as connected
+from df._living_workers() c (worker)
+left join df._workers w on w.worker = c.worker
+order by c.worker"""
 
 STATUSES = "select i.status::text, count(*) as number from df.instances i group by 1"
 # What is held by each worker, and, in the row without one, what is due.

@@ -68,13 +68,13 @@ class Ledger:
         # What is cut off with a race's loser must hold nothing but the loser's own.
         unsaved = [c for c in self._changes if within is None or c.node in within]
         self._changes = [c for c in self._changes if within is not None and c.node not in within]
-        return in_order([*unsaved, *changes], graph)
+        return _sorted([*unsaved, *changes], graph)
 
     def for_save(self, instance: str, graph: Graph) -> Saving:
         """All that waits to be recorded."""
         saving = Saving(
             instance=instance,
-            changes=in_order(self._changes, graph),
+            changes=_sorted(self._changes, graph),
             waits=self._waits,
             resumed=sorted(self._resumed),
         )
@@ -97,8 +97,5 @@ class Ledger:
         return changes
 
 
-def in_order(changes: list[Change], graph: Graph) -> list[Change]:
-    """Deeper nodes first: the order in which all writers lock the rows of an instance."""
-    if len(changes) < 2:
-        return changes
-    return sorted(changes, key=lambda c: (-len(graph.ancestors(c.node)), c.node))
+def _sorted(changes: list[Change], graph: Graph) -> list[Change]:
+    return sorted(changes, key=lambda change: graph.lock_order(change.node))

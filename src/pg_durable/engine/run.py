@@ -22,7 +22,7 @@ from pg_durable.graph.outcomes import Failed, Leaf, Outcome, Progress
 from pg_durable.graph.waits import SignalWait
 from pg_durable.graph.walk import Walk
 from pg_durable.lanes.pool import LoginRefused
-from pg_durable.steps.sql import RunAgain, failure_of, statement_of
+from pg_durable.steps.sql import RunAgain, statement_of
 from pg_durable.store import Claimed, Left, Saving, StoreError
 from pg_durable.wire import ConnectionLost
 
@@ -158,13 +158,14 @@ class Run:
     async def _change(self, timeout: float) -> None:
         """Wait for something to change, and look for signals every now and then: nothing may
         rest on a notification alone."""
-        if self._waits.wanted():
+        wanted = bool(self._waits.wanted())
+        if wanted:
             timeout = min(timeout, self.context.settings.poll_interval)
         try:
             async with asyncio.timeout(min(max(timeout, 0), _LONGEST_WAIT)):
                 await self._changed.wait()
         except TimeoutError:
-            self._waits.look = bool(self._waits.wanted())
+            self._waits.look = wanted
         self._changed.clear()
 
     def _absorb(self, progress: Progress) -> None:
@@ -210,7 +211,7 @@ class Run:
         try:
             end = wait.end(now)
         except PgDurableError as error:
-            return failure_of(error)
+            return Failed.of(error)
         if isinstance(wait, SignalWait):
             self._waits.add(leaf, end, new=True)
             return None
@@ -262,13 +263,13 @@ class Run:
         try:
             statement = self.statement_of(leaf)
         except PgDurableError as error:
-            return self.walk.settle(leaf, failure_of(error))
+            return self.walk.settle(leaf, Failed.of(error))
         chain = Chain(self, leaf)
         self._chains.add(chain)
         try:
             return await chain.run(statement)
         except (LimitExceeded, StepRefused) as error:
-            return self.walk.settle(chain.leaf, failure_of(error))
+            return self.walk.settle(chain.leaf, Failed.of(error))
         except LoginRefused as error:
             return self.walk.settle(chain.leaf, self._login_failure(error))
         finally:
@@ -312,11 +313,10 @@ class Run:
             raise LeaseLost("the claim on this instance is gone")
 
     def with_ancestors(self, nodes: list[str]) -> list[tuple[str, int]]:
-        """Nodes and those around them, deeper ones first, with their generations."""
-        ids = {id_: None for node in nodes for id_ in (node, *self.walk.graph.ancestors(node))}
-        graph, walk = self.walk.graph, self.walk
-        ordered = sorted(ids, key=lambda id_: (-len(graph.ancestors(id_)), id_))
-        return [(id_, walk.generation(id_)) for id_ in ordered]
+        """Nodes and those around them in the order of locking, with their generations."""
+        graph = self.walk.graph
+        ids = {id_ for node in nodes for id_ in (node, *graph.ancestors(node))}
+        return [(id_, self.walk.generation(id_)) for id_ in sorted(ids, key=graph.lock_order)]
 
     async def _give_back(self, reason: BaseException) -> None:
         """Let go of the instance, to be walked again after a pause; or fail it when it was

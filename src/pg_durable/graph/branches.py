@@ -30,7 +30,7 @@ class Branches:
                     f"the limit is {limit}.",
                     hint="Keep large results in a table, or raise max_result_bytes.",
                 )
-                outcome = Failed(str(error), {"sqlstate": error.sqlstate})
+                outcome = Failed.of(error)
         self.outcomes[branch] = outcome
 
     def joined(self, around: Scope) -> Outcome:

@@ -124,6 +124,10 @@ class Graph:
             pending.extend(self.nodes[found[-1]].children)
         return found[::-1]
 
+    def lock_order(self, node: str) -> tuple[int, str]:
+        """A sort key: deeper nodes first, as all writers lock the rows of an instance."""
+        return -len(self.ancestors(node)), node
+
     def ancestors(self, node: str) -> list[str]:
         """The nodes around a node, innermost first."""
         found = []

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from pg_durable.errors import PgDurableError
 from pg_durable.graph.json_text import quote
 from pg_durable.graph.nodes import Node
 
@@ -28,6 +29,11 @@ class Failed(NamedTuple):
 
     message: str
     details: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, error: PgDurableError) -> "Failed":
+        """An error of ours as the outcome of a node."""
+        return cls(str(error), {"sqlstate": error.sqlstate})
 
     def passed_on(self, node: str) -> "Failed":
         """The failure as the nodes around the failed one have it: with its id, without its text."""

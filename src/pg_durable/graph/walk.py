@@ -124,7 +124,7 @@ class Walk:
             try:
                 agenda.append((node, broken_by(node, scope, self._variables, self._max_result)))
             except PgDurableError as error:
-                agenda.append((node, _failed(error)))
+                agenda.append((node, Failed.of(error)))
         else:
             waits = row.status == "running" and row.generation == generation
             self._issue(Leaf(node, scope, generation, row.until if waits else None), progress)
@@ -186,7 +186,7 @@ class Walk:
         if parent_id is None:
             progress.outcome = outcome
             if isinstance(outcome, Broke):
-                progress.outcome = Failed(_OUTSIDE, {"sqlstate": InvalidWorkflow.sqlstate})
+                progress.outcome = Failed.of(InvalidWorkflow(_OUTSIDE))
             return
         parent = self._node(parent_id)
         if parent.type is NodeType.JOIN:
@@ -211,14 +211,14 @@ class Walk:
         try:
             chosen = node.left if is_true(condition.result) else node.right
         except PgDurableError as error:
-            return node, _failed(error)
+            return node, Failed.of(error)
         return self._node(chosen), scope
 
     def _choose_by_rows(self, node: Node, name: str, scope: Scope) -> tuple[Node, Scope | Outcome]:
         try:
             chosen = node.left if _has_rows(name, scope.names.get(name)) else node.right
         except PgDurableError as error:
-            return node, _failed(error)
+            return node, Failed.of(error)
         return self._node(chosen), scope
 
     def _leave_join(
@@ -295,7 +295,7 @@ class Walk:
             self._refuse_endless(loop)
             names = loop.names(self._max_result)
         except PgDurableError as error:
-            agenda.append((node, _failed(error)))
+            agenda.append((node, Failed.of(error)))
             return
 
         loop.iteration += 1
@@ -328,10 +328,6 @@ class Walk:
     def _node(self, node_id: str | None) -> Node:
         assert node_id is not None  # the table's structure check
         return self.graph.nodes[node_id]
-
-
-def _failed(error: PgDurableError) -> Failed:
-    return Failed(str(error), {"sqlstate": error.sqlstate})
 
 
 def _recorded(node: Node, row: Row) -> Outcome:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from pg_durable.errors import LimitExceeded, PgDurableError, ReferenceFailed, StepRefused
+from pg_durable.errors import LimitExceeded, ReferenceFailed, StepRefused
 from pg_durable.graph.outcomes import Failed, Leaf, Outcome
 from pg_durable.graph.substitution import fill_sql, fill_variables
 from pg_durable.lanes.lane import Lane, Rejected
@@ -70,11 +70,6 @@ def statement_of(leaf: Leaf, variables: Mapping[str, str], limit: int) -> str:
             "A filled-in value contains half of a surrogate pair, which is no character."
         ) from None
     return text
-
-
-def failure_of(error: PgDurableError) -> Failed:
-    """An error of ours as the outcome of a node."""
-    return Failed(str(error), {"sqlstate": error.sqlstate})
 
 
 def _with(statement: str, failure: Failed) -> Failed:
@@ -159,4 +154,4 @@ async def _run_alone(lane: Lane, statement: str) -> Outcome:
     except Rejected as error:
         return _with(statement, error.failure)
     except (LimitExceeded, StepRefused) as error:
-        return failure_of(error)
+        return Failed.of(error)

@@ -18,13 +18,7 @@ async def test_a_step_whose_node_was_finished_by_another_rolls_back(
     other = await Database.connect(db.conninfo)
     instance = await db.start("'insert into t select 1 from pg_sleep(1)' ~> 'select 2'")
 
-    async def under_way() -> object:
-        return await db.scalar(
-            "select count(*) from pg_stat_activity"
-            " where query like 'insert into t%%' and state = 'active'"
-        )
-
-    await until(under_way)
+    await until(lambda: db.active("insert into t"))
     await other.rows(
         "update df.nodes set status = 'completed', result = '{\"rows\":[],\"row_count\":0}'"
         " where instance_id = %s and query like 'insert%%'",
@@ -47,13 +41,7 @@ async def test_a_cancelled_instances_statement_is_stopped_and_rolled_back(
     async with worker_here(database, take_over_interval=0.2):
         instance = await db.start("'insert into t select 1 from pg_sleep(60)'")
 
-        async def active() -> object:
-            return await db.scalar(
-                "select count(*) from pg_stat_activity"
-                " where query like 'insert into t%%' and state = 'active'"
-            )
-
-        await until(active)
+        await until(lambda: db.active("insert into t"))
         if not told:  # as if the notification were lost
             await db.rows(
                 "update df.nodes set stopped_through = 2147483647 where instance_id = %s", instance
@@ -68,7 +56,7 @@ async def test_a_cancelled_instances_statement_is_stopped_and_rolled_back(
             assert text == f"Instance {instance} cancelled: changed my mind"
 
         async def stopped() -> bool:
-            return not await active()
+            return not await db.active("insert into t")
 
         await until(stopped, within=5)
     assert await db.status(instance) == "cancelled"
@@ -138,13 +126,7 @@ async def test_a_worker_without_grace_gives_back_a_running_step_at_once(
     async with worker_here(database, grace=0):
         instance = await db.start("'insert into t select 1 from pg_sleep(60)'")
 
-        async def active() -> object:
-            return await db.scalar(
-                "select count(*) from pg_stat_activity"
-                " where query like 'insert into t%%' and state = 'active'"
-            )
-
-        await until(active)
+        await until(lambda: db.active("insert into t"))
 
     assert await db.row("select status, worker from df.instances where id = %s", instance) == (
         "running",

@@ -26,16 +26,6 @@ async def nodes(db: Database, instance: str) -> dict[str, tuple[str, str | None,
     return {name: (status, result, inferred) for name, status, result, inferred in rows}
 
 
-async def active(db: Database, text: str) -> int:
-    """How many sessions are running a statement that contains the text."""
-    count: int = await db.scalar(
-        "select count(*) from pg_stat_activity"
-        " where position(%s in query) > 0 and state = 'active' and pid <> pg_backend_pid()",
-        text,
-    )
-    return count
-
-
 @pytest.mark.parametrize(
     ("workflow", "output"),
     [
@@ -175,7 +165,7 @@ async def test_the_branches_of_a_join_run_at_the_same_time(db: Database, worker:
     instance = await db.start(f"{sleeps} & ('select 1' ~> {sleeps}) & {sleeps}")
 
     async def all_run() -> bool:
-        return await active(db, "pg_sleep(60)") == 3
+        return await db.active("pg_sleep(60)") == 3
 
     await until(all_run)
     await db.rows("select df.cancel(%s)", instance)
@@ -188,10 +178,10 @@ async def test_the_statement_of_what_is_cancelled_or_loses_its_race_is_stopped(
     instance = await db.start("('select pg_sleep(600)' ~> 'select 1') | df.wait_for_signal('go')")
 
     async def runs() -> bool:
-        return bool(await active(db, "pg_sleep(600)") == 1 == await db.scalar(WAITS))
+        return bool(await db.active("pg_sleep(600)") == 1 == await db.scalar(WAITS))
 
     async def gone() -> bool:
-        return await active(db, "pg_sleep(600)") == 0
+        return await db.active("pg_sleep(600)") == 0
 
     await until(runs)
     end_it = "select df.cancel(%s)" if end == "cancelled" else "select df.signal(%s, 'go')"

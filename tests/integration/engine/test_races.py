@@ -23,10 +23,7 @@ async def test_the_loser_is_stopped_in_the_server_and_rolled_back(
     assert (await db.result(instance))["rows"] == [{"n": 1}]
 
     async def stopped() -> bool:
-        return not await db.scalar(
-            "select count(*) from pg_stat_activity where query like '%%slow%%' and state = 'active'"
-            " and pid <> pg_backend_pid()"
-        )
+        return not await db.active("slow")
 
     await until(stopped, within=5)
     assert await db.rows("select v from t") == [("fast",)]

@@ -6,6 +6,23 @@ create or replace function df._lock_class() returns int
 language sql immutable parallel safe
 return 1885824117;
 
+-- The workers that live: a worker's lock is there as long as its control session is. Anybody may see
+-- who holds which lock, so anybody may ask.
+create or replace function df._living_workers() returns setof bigint
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select l.objid::bigint
+  from pg_locks l
+  join pg_database d on d.oid = l.database
+  where d.datname = current_database()
+    and l.locktype = 'advisory'
+    and l.classid = df._lock_class()::oid
+    and l.objid <> 0
+    and l.objsubid = 2
+    and l.granted
+$$;
+
 -- Register a worker and take the lock that proves it alive. Call on its control session.
 create or replace function df._register(p_name text) returns bigint
 language plpgsql

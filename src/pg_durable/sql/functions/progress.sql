@@ -94,18 +94,12 @@ $$;
 
 revoke execute on function df.metrics() from public;
 
--- The living workers that hold an instance the caller may see; the lock of a worker's control
--- session lives as long as it does. A view, because in a view current_user is the caller, SET ROLE
--- included, while its tables are read with the owner's rights.
+-- The living workers that hold an instance the caller may see. A view, because in a view
+-- current_user is the caller, SET ROLE included, while its tables are read with the owner's rights.
 create or replace view df._workers with (security_barrier) as
 select e.worker, e.name
 from df._worker_epoch e
-join pg_locks l
-  on l.locktype = 'advisory'
- and l.database = (select d.oid from pg_database d where d.datname = current_database())
- and l.classid = df._lock_class()::oid
- and l.objid = e.worker::int::oid
- and l.objsubid = 2
+join df._living_workers() l (worker) on l.worker = e.worker
 where exists (
   select from df.instances i
   where i.worker = e.worker
