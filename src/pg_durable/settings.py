@@ -1,55 +1,89 @@
-"""Settings of a worker: defaults, then environment (`PG_DURABLE_<NAME>`), then flags."""
+"""Settings of a worker: flags, then environment, then the database's own, then defaults.
+
+The table is the class below: one line a setting, with its default, its range and its meaning.
+The page docs/settings.md is compared with it by a test.
+"""
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any, NamedTuple
 
 from pg_durable.errors import InvalidWorkflow
+
+_MOST = 2**31 - 1
+_DAY = 86_400.0
+
+
+class About(NamedTuple):
+    """What holds for a number's values, and what it means."""
+
+    least: float
+    most: float
+    means: str
+
+
+def _setting(default: float, least: float, most: float, means: str) -> Any:
+    return field(default=default, metadata={"about": About(least, most, means)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a worker behaves. Times are in seconds.
+    """How a worker behaves. Whole numbers count things; the others are seconds.
 
     Attributes:
         dsn: libpq connection string of the worker's own sessions; empty: libpq's defaults.
-        max_user_connections: SQL steps running at the same time, one session each.
-        claim_ahead: instances held per session, so that none waits for the next claim.
-        poll_interval: how often an idle worker looks without being told.
-        lease: a worker silent for longer is taken over.
-        heartbeat_interval: how often a worker says that it lives.
-        take_over_interval: how often it looks for dead ones.
-        park_after: a wait with longer to go is handed back to the database.
-        show_running_after: a step running for longer is shown as running.
-        time_slice: how long one instance's steps may follow each other on one session.
-        max_attempts: an instance whose steps keep losing their session fails after so many.
-        grace: how long a stopping worker lets running steps finish.
-        lane_max_age: a session is closed after this, so that changed settings of a role count.
-        lane_idle: an unused session is closed after this.
-        max_result_bytes: the largest result of one step, as JSON text.
-        loop_min_interval: an iteration of a loop with neither a condition nor a wait takes this
-            long at least.
-        max_loop_iterations: a loop that has had so many fails; 0: loops may go on for ever.
+        given: names of the settings that flags or the environment have given.
     """
 
     dsn: str = ""
-    max_user_connections: int = 10
-    claim_ahead: int = 8
-    poll_interval: float = 1.0
-    lease: float = 15.0
-    heartbeat_interval: float = 5.0
-    take_over_interval: float = 1.0
-    park_after: float = 0.25
-    show_running_after: float = 0.1
-    time_slice: float = 0.05
-    max_attempts: int = 20
-    grace: float = 10.0
-    lane_max_age: float = 60.0
-    lane_idle: float = 30.0
-    max_result_bytes: int = 64 * 1024 * 1024
-    loop_min_interval: float = 1.0
-    max_loop_iterations: int = 0
+    # fmt: off
+    max_user_connections: int = _setting(10, 1, 1000,
+        "SQL steps at the same time, one session each")
+    max_connections_per_role: int = _setting(0, 0, 1000,
+        "those of one role; 0: all of them, where no other role waits")
+    execution_acquire_timeout: float = _setting(0.0, 0.0, 3600.0,
+        "a step that waits for a session for longer fails; 0: it waits as long as it takes")
+    max_management_connections: int = _setting(6, 1, 1000,
+        "sessions for recording progress and for housekeeping; it never needs more than 2")
+    max_duroxide_connections: int = _setting(10, 1, 1000,
+        "sessions for claiming and for hearing of work; it needs 2, and does not start with 1")
+    retention_days: int = _setting(30, 0, 36_500,
+        "ended instances are removed after so many days; 0: at the next look")
+    reconcile_interval: float = _setting(3600.0, 0.0, _DAY,
+        "how often it looks for instances to remove; 0: never")
+    claim_ahead: int = _setting(8, 1, 1000,
+        "instances held for each session of a step, so that none waits for the next claim")
+    poll_interval: float = _setting(1.0, 0.0, 3600.0,
+        "how often an idle worker looks without being told")
+    lease: float = _setting(15.0, 0.0, _DAY,
+        "a worker silent for longer is taken over")
+    heartbeat_interval: float = _setting(5.0, 0.0, _DAY,
+        "how often a worker says that it lives")
+    take_over_interval: float = _setting(1.0, 0.0, _DAY,
+        "how often it looks for dead ones")
+    park_after: float = _setting(0.25, 0.0, _DAY,
+        "a wait with longer to go is handed back to the database")
+    show_running_after: float = _setting(0.1, 0.0, _DAY,
+        "a step running for longer is shown as running")
+    time_slice: float = _setting(0.05, 0.0, _DAY,
+        "how long one instance's steps may follow each other on one session")
+    max_attempts: int = _setting(20, 1, _MOST,
+        "an instance whose steps keep losing their session fails after so many tries")
+    grace: float = _setting(10.0, 0.0, _DAY,
+        "how long a stopping worker lets running steps finish")
+    lane_max_age: float = _setting(60.0, 0.0, _DAY,
+        "a session is closed after this, so that changed settings of a role count")
+    lane_idle: float = _setting(30.0, 0.0, _DAY,
+        "an unused session is closed after this")
+    max_result_bytes: int = _setting(64 * 1024 * 1024, 1, _MOST,
+        "the largest result of one step, as JSON text")
+    loop_min_interval: float = _setting(1.0, 0.0, _DAY,
+        "an iteration of a loop with neither a condition nor a wait takes this long at least")
+    max_loop_iterations: int = _setting(0, 0, _MOST,
+        "a loop that has had so many fails; 0: loops may go on for ever")
+    given: frozenset[str] = frozenset()
+    # fmt: on
 
     @classmethod
     def load(
@@ -61,29 +95,60 @@ class Settings:
             InvalidWorkflow: a value that is not a number, or out of its range.
         """
         environment = os.environ if environment is None else environment
-        defaults = cls()
         values: dict[str, Any] = {}
-        for item in fields(cls):
+        if (dsn := flags.get("dsn") or environment.get("PG_DURABLE_DSN")) is not None:
+            values["dsn"] = dsn
+        for item in numbers():
             given = flags.get(item.name)
             source = f"--{item.name.replace('_', '-')}"
             if given is None:
                 source = f"PG_DURABLE_{item.name.upper()}"
                 given = environment.get(source)
             if given is not None:
-                values[item.name] = _convert(source, given, getattr(defaults, item.name))
-        return replace(defaults, **values)
+                values[item.name] = _convert(source, given, item)
+        return cls(**values, given=frozenset(values))._checked()
+
+    def with_those_of_database(self, values: Mapping[str, str | None]) -> "Settings":
+        """What `pg_durable.<name>` is on the server, where neither flag nor environment says it.
+
+        Raises:
+            InvalidWorkflow: a value that is not a number, or out of its range.
+        """
+        converted: dict[str, Any] = {
+            item.name: _convert(f"The database's setting pg_durable.{item.name}", value, item)
+            for item in numbers()
+            if item.name not in self.given and (value := values.get(item.name))
+        }
+        return replace(self, **converted)._checked()
+
+    def _checked(self) -> "Settings":
+        if self.max_duroxide_connections < 2:
+            raise InvalidWorkflow(
+                f"max_duroxide_connections is {self.max_duroxide_connections}, so the worker"
+                " cannot start: it needs 2, one to claim work and one to hear of it."
+            )
+        return self
 
 
-def _convert(source: str, given: str | float, default: str | float) -> str | float:
-    kind = type(default)
-    if kind is str:
-        return str(given)
+def numbers() -> "list[Field[float]]":
+    """The fields of the settings in the table, in its order."""
+    return [item for item in fields(Settings) if "about" in item.metadata]
+
+
+def _convert(source: str, given: str | float, item: "Field[float]") -> float:
+    about: About = item.metadata["about"]
+    whole = isinstance(item.default, int)
     try:
-        value = kind(given)
+        value = int(given) if whole else float(given)
     except ValueError:
-        raise InvalidWorkflow(f"{source} is {given!r}, which is not a number.") from None
-    assert isinstance(value, int | float)
-    minimum = 1 if kind is int and default else 0
-    if not minimum <= value < float("inf"):
-        raise InvalidWorkflow(f"{source} is {given}; it must be at least {minimum}, and finite.")
+        kind = "a whole number" if whole else "a number"
+        raise InvalidWorkflow(
+            f"{source} is {given!r}, which is not {kind} {_range(about)}."
+        ) from None
+    if not about.least <= value <= about.most:
+        raise InvalidWorkflow(f"{source} is {given}; it must be {_range(about)}.")
     return value
+
+
+def _range(about: About) -> str:
+    return f"from {about.least:.0f} to {about.most:.0f}"

@@ -53,6 +53,13 @@ class Claimed:
     nodes: Sequence[Sequence[Any]]  # the columns of df._claim's nodes, in their order
 
 
+class Claims(NamedTuple):
+    """What was claimed; where that is nothing, in how many seconds the next instance is due."""
+
+    instances: list[Claimed]
+    next_due: float = float("inf")
+
+
 class Left(NamedTuple):
     """What a node has left for walking on: a result, details, what a loop carries."""
 
@@ -183,20 +190,20 @@ class Store:
         """Let starters know that the next claim comes anyway."""
         await self._rows("select pg_catalog.pg_advisory_unlock_shared(df._lock_class(), 0)")
 
-    async def claim(self, worker: int, limit: int) -> list[Claimed]:
-        """Claim up to `limit` due instances, oldest first."""
+    async def claim(self, worker: int, limit: int, without: Sequence[str] = ()) -> Claims:
+        """Claim up to `limit` due instances: of each role the same share, of some roles none."""
         rows = await self._rows(
-            "select id, label, database, role, root_node, vars, attempts, refusal, clock, nodes"
-            " from df._claim($1, $2)",
+            "select id, label, database, role, root_node, vars, attempts, refusal, clock, nodes,"
+            " next_due from df._claim($1, $2, nullif($3, '')::json)",
             worker,
             limit,
+            orjson.dumps(list(without)) if without else "",
         )
-        return [_claimed(row) for row in rows]
-
-    async def until_next_due(self) -> float:
-        """Seconds until the next instance is due; infinite when none will be by itself."""
-        (row,) = await self._rows("select df._until_next_due()")
-        return float("inf") if row[0] is None else float(row[0])
+        next_due = rows[0][-1] if rows else None
+        return Claims(
+            [_claimed(row[:-1]) for row in rows if row[0]],
+            float("inf") if next_due is None else float(next_due),
+        )
 
     async def left_by_nodes(self, instance: str) -> dict[str, Left]:
         """What the nodes of an instance have left for walking on, by node."""

@@ -114,76 +114,130 @@ begin
   end if;
 end $$;
 
--- Whether superusers may have instances. Off unless the server, database or role says so.
+-- Whether superusers may have instances. Off unless the server, database or role says so in words
+-- that PostgreSQL takes for true: another word must not stop the claims of everybody.
 create or replace function df._superuser_instances() returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(nullif(current_setting('pg_durable.enable_superuser_instances', true), ''), 'off')::boolean
+  select coalesce(current_setting('pg_durable.enable_superuser_instances', true), '')
+    ~* '^\s*(t|tr|tru|true|y|ye|yes|on|1)\s*$'
 $$;
 
--- Claim up to p_limit due instances for p_worker, oldest first, with their graphs.
+-- Claim up to p_limit due instances for p_worker, with their graphs: of each role that has any the
+-- same share, oldest first; of roles in p_without none. So no role waits for another's queue to end.
 -- Skips rows another worker is claiming; an instance is claimed by one worker at a time.
 -- `refusal` says why an instance must fail before its first step; `clock` is the server's time, in
 -- seconds since 1970, by which the worker counts.
+-- Where there is nothing to claim, one row without an id says in how many seconds the next instance
+-- is due, leaving out those that are already (whoever holds one in an open transaction would have
+-- us ask for ever); null when none ever is by itself.
 -- The commit need not be awaited: after a crash an unrecorded claim is simply due again.
-create or replace function df._claim(p_worker bigint, p_limit int)
+create or replace function df._claim(p_worker bigint, p_limit int, p_without json default null)
 returns table (
   id text, label text, database text, role text, root_node text,
-  vars json, attempts int, refusal text, clock float8, nodes json
+  vars json, attempts int, refusal text, clock float8, nodes json, next_due float8
 )
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 set synchronous_commit = off
+set enable_seqscan = off        -- the plans are kept, also those made while the table was small
 as $$
-  with claimed as (
-    update df.instances i
-    set status = 'running', worker = p_worker, due_at = null, updated_at = clock_timestamp()
-    where i.id = any (array(
-      select d.id
-      from df.instances d
-      where d.due_at <= statement_timestamp()   -- stable, so the index bounds the scan
-      order by d.due_at
-      limit p_limit
-      for no key update skip locked))         -- not stopped by a sender of a signal
-    returning i.id, i.label, i.database, i.submitted_by, i.root_node, i.vars, i.attempts
-  )
-  select c.id, c.label, c.database, r.rolname, c.root_node, c.vars, c.attempts,
-    case
-      when r.oid is null then
-        format('Instance %s: submitted_by role no longer exists in pg_roles', c.id)
-      when r.rolsuper and not df._superuser_instances() then
-        format('pg_durable blocked instance %s: submitted_by role "%s" is a superuser, '
-               'but pg_durable.enable_superuser_instances is off', c.id, r.rolname)
-    end,
-    extract(epoch from clock_timestamp())::float8,
-    (select json_agg(json_build_array(
-        n.id, n.node_type, n.query, n.result_name, n.left_node, n.right_node,
-        n.status, n.generation,
-        -- A wait without an end is written as one of thirty thousand years.
-        case when n.due_at is not null then
-          least(extract(epoch from n.due_at), 1e12)::float8 end,
-        case when n.entered_in is not null then
-          json_build_array(n.entered_in, n.first_iteration, n.iteration) end))
-     from df.nodes n
-     where n.instance_id = c.id)
-  from claimed c
-  left join pg_roles r on r.oid = c.submitted_by
-$$;
+declare
+  v_now timestamptz := statement_timestamp();
+  v_without regrole[] := '{}';
+  v_role regrole := 0::oid::regrole;
+  v_due timestamptz;
+  v_roles regrole[] := '{}';    -- with something due
+  v_next timestamptz;
+begin
+  if p_without is not null then
+    v_without := array(
+      select r.oid::regrole
+      from json_array_elements_text(p_without) as w (role)
+      join pg_roles r on r.rolname = w.role);
+  end if;
 
--- Seconds until the next instance is due, leaving out those that are already (whoever holds one in
--- an open transaction would have us ask for ever); null when none ever is by itself.
-create or replace function df._until_next_due() returns float8
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select extract(epoch from i.due_at - statement_timestamp())::float8
-  from df.instances i
-  where i.due_at > statement_timestamp()
-    and i.due_at < 'infinity'
-  order by i.due_at
-  limit 1
-$$;
+  -- The index has the roles in order, and the oldest of each first: one probe for each role.
+  loop
+    select i.submitted_by, i.due_at into v_role, v_due
+    from df.instances i
+    where i.submitted_by > v_role
+      and i.due_at is not null
+    order by i.submitted_by, i.due_at
+    limit 1;
+    exit when not found;
+    if v_due > v_now then
+      v_next := least(v_next, v_due);
+    elsif v_role <> all (v_without) then
+      v_roles := v_roles || v_role;
+    end if;
+  end loop;
+
+  if cardinality(v_roles) > 0 then
+    return query
+    with claimed as (
+      update df.instances i
+      set status = 'running', worker = p_worker, due_at = null, updated_at = clock_timestamp()
+      where i.id = any (array(
+        select d.id
+        from (
+          select r.role
+          from unnest(v_roles) r (role)
+          order by random()           -- when there are more of them than there is room for
+        ) r
+        cross join lateral (
+          select x.id
+          from df.instances x
+          where x.submitted_by = r.role
+            and x.due_at <= v_now
+          order by x.due_at
+          limit (p_limit - 1) / cardinality(v_roles) + 1
+          for no key update skip locked   -- not stopped by a sender of a signal
+        ) d
+        limit p_limit))
+      returning i.id, i.label, i.database, i.submitted_by, i.root_node, i.vars, i.attempts
+    )
+    select c.id::text, c.label, c.database, r.rolname::text, c.root_node::text, c.vars, c.attempts,
+      case
+        when r.oid is null then
+          format('Instance %s: submitted_by role no longer exists in pg_roles', c.id)
+        when r.rolsuper and not df._superuser_instances() then
+          format('pg_durable blocked instance %s: submitted_by role "%s" is a superuser, '
+                 'but pg_durable.enable_superuser_instances is off', c.id, r.rolname)
+      end,
+      extract(epoch from clock_timestamp())::float8,
+      (select json_agg(json_build_array(
+          n.id, n.node_type, n.query, n.result_name, n.left_node, n.right_node,
+          n.status, n.generation,
+          -- A wait without an end is written as one of thirty thousand years.
+          case when n.due_at is not null then
+            least(extract(epoch from n.due_at), 1e12)::float8 end,
+          case when n.entered_in is not null then
+            json_build_array(n.entered_in, n.first_iteration, n.iteration) end))
+       from df.nodes n
+       where n.instance_id = c.id),
+      null::float8
+    from claimed c
+    left join pg_roles r on r.oid = c.submitted_by;
+    if found then
+      return;
+    end if;
+  end if;
+
+  select least(v_next, min(d.due_at)) into v_next
+  from unnest(v_roles) r (role)
+  cross join lateral (
+    select x.due_at
+    from df.instances x
+    where x.submitted_by = r.role
+      and x.due_at > v_now
+    order by x.due_at
+    limit 1
+  ) d;
+  next_due := extract(epoch from nullif(v_next, 'infinity') - v_now)::float8;
+  return next;
+end $$;
 
 -- What an instance's nodes have left for walking on from them: results with what is recorded
 -- beside them, and what loops carry (`names`).
@@ -212,6 +266,6 @@ $$;
 
 revoke execute on function
   df._register(text), df._unregister(bigint), df._heartbeat(bigint),
-  df._take_over(bigint, float8), df._claim(bigint, int), df._until_next_due(), df._results(text),
+  df._take_over(bigint, float8), df._claim(bigint, int, json), df._results(text),
   df._lost(bigint, json)
 from public;
