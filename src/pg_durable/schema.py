@@ -33,6 +33,7 @@ FUNCTION_FILES = (
     "start_new.sql",
     "control.sql",
     "signals.sql",
+    "retention.sql",
     "nodes.sql",
     "monitoring.sql",
     "progress.sql",

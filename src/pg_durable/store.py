@@ -13,6 +13,7 @@ from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.arrays import int_array, text_array
 
 CHANNEL = "pg_durable"
+ENDED = ("completed", "failed", "cancelled")
 BUSY = "busy"
 LOCKED = "55P03"  # SQLSTATE: somebody held a row for longer than lock_timeout
 # What notifications begin with that name an instance: it was cancelled, or sent a signal.
@@ -58,6 +59,13 @@ class Claims(NamedTuple):
 
     instances: list[Claimed]
     next_due: float = float("inf")
+
+
+class Place(NamedTuple):
+    """How far the removal of instances of one status has come, in the order of their starts."""
+
+    created_at: str = ""  # as the server writes it
+    id: str = ""
 
 
 class Left(NamedTuple):
@@ -173,9 +181,36 @@ class Store:
         row = await self._row("select df._take_over($1, $2)", worker, lease)
         return int(row[0] or 0)
 
-    async def sweep(self) -> None:
-        """Delete the signals of instances that have ended."""
-        await self._rows("select df._sweep()")
+    async def settings(self, names: Sequence[str]) -> dict[str, str | None]:
+        """What `pg_durable.<name>` is set to on the server, for the database or for the role."""
+        rows = await self._rows(
+            "select s.name, pg_catalog.current_setting('pg_durable.' || s.name, true)"
+            " from pg_catalog.json_array_elements_text($1) s (name)",
+            orjson.dumps(list(names)),
+        )
+        return {name or "": value for name, value in rows}
+
+    async def sweep(self, limit: int) -> int:
+        """Delete up to `limit` signals of instances that have ended; returns how many."""
+        return int((await self._row("select df._sweep($1)", limit))[0] or 0)
+
+    async def remove_ended(
+        self, status: str, days: int, after: Place, limit: int
+    ) -> tuple[int, Place | None]:
+        """Remove up to `limit` instances that ended with a status so many days ago or earlier.
+
+        Returns how many, and the place to go on after; None: there are no more.
+        """
+        row = await self._row(
+            "select removed, reached, reached_id"
+            " from df._remove_ended($1, $2, nullif($3, '')::timestamptz, $4, $5)",
+            status,
+            days,
+            after.created_at,
+            after.id,
+            limit,
+        )
+        return int(row[0] or 0), None if row[1] is None else Place(row[1], row[2] or "")
 
     async def listen(self) -> None:
         """Hear of wake-ups on this session."""

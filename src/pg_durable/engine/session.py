@@ -6,16 +6,18 @@ session ends, its instances become due again, and the worker opens a new one.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
 from pg_durable.engine.context import Context
+from pg_durable.engine.housekeeping import Housekeeper
 from pg_durable.engine.run import Run
 from pg_durable.engine.saver import Saver
 from pg_durable.lanes.pool import LanePool
 from pg_durable.schema import check_version
-from pg_durable.settings import Settings
-from pg_durable.store import CANCELLED, SIGNALLED, Claimed, Store
+from pg_durable.settings import Settings, numbers
+from pg_durable.store import CANCELLED, SIGNALLED, Claimed, Claims, Store
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.dsn import worker_dsn
 
@@ -23,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _FAREWELL = 5.0  # seconds that giving back what is held may take
 _MOST_WAITING = 10  # times the capacity
-_SWEEP_INTERVAL = 60.0
+_CROWDED_PAUSE = 0.25  # between looks for other roles, while there is no room
 _SHORTEST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.016  # then the worker counts as idle and waits to be notified
 
@@ -31,25 +33,29 @@ _LONGEST_PAUSE = 0.016  # then the worker counts as idle and waits to be notifie
 class Session:
     """Claims instances and drives them until told to stop."""
 
-    def __init__(self, settings: Settings, control: Wire, engine: Wire, worker: int) -> None:
+    def __init__(
+        self, settings: Settings, control: Wire, engine: Wire, saves: Wire, worker: int
+    ) -> None:
         self._settings = settings
         self._control_wire = control
         self._control = Store(control)
         self._engine_wire = engine
         self._store = Store(engine)
+        self._saves_wire = saves  # of its own: a huge save must not hold up claims
         self._pool = LanePool(settings)
-        self._context = Context(
-            settings=settings, worker=worker, pool=self._pool, saver=Saver(self._store, worker)
-        )
+        saver = Saver(Store(saves), worker)
+        self._context = Context(settings=settings, worker=worker, pool=self._pool, saver=saver)
+        self._housekeeper = Housekeeper(settings, saver.store)
         self._runs: dict[str, asyncio.Task[None]] = {}  # by instance
         self._on_signal: dict[str, Callable[[], None]] = {}  # by instance that is being driven
+        self._held: Counter[str] = Counter()  # of these, by role
         self._capacity = settings.max_user_connections * settings.claim_ahead
         self._stop = asyncio.Event()
         self._attention = asyncio.Event()  # something may be due, or there is room again
         self._suspicion = asyncio.Event()  # some instance may not be ours any more
         self._shown_idle = False
         control.on_notify = self._notified
-        control.on_lost = engine.on_lost = self._attention.set
+        control.on_lost = engine.on_lost = saves.on_lost = self._attention.set
 
     @classmethod
     async def open(cls, settings: Settings, name: str) -> "Session":
@@ -58,13 +64,18 @@ class Session:
         Raises:
             ServerUnavailable, ConnectionLost: no server, or it went away.
             SchemaMismatch: the `df` schema is absent, or newer than this program.
+            InvalidWorkflow: the database has a setting that cannot be.
         """
         wires: list[Wire] = []
         try:
             control = await Wire.connect(worker_dsn(settings.dsn, "poll"))
             wires.append(control)
-            engine = await Wire.connect(worker_dsn(settings.dsn, "management"))
+            names = [item.name for item in numbers()]
+            settings = settings.with_those_of_database(await Store(control).settings(names))
+            engine = await Wire.connect(worker_dsn(settings.dsn, "duroxide"))
             wires.append(engine)
+            saves = await Wire.connect(worker_dsn(settings.dsn, "management"))
+            wires.append(saves)
             await check_version(engine)
             worker = await Store(control).register(name)
             await Store(control).listen()
@@ -73,7 +84,7 @@ class Session:
                 wire.close()
             raise
         log.info("worker %d is ready", worker)
-        return cls(settings, control, engine, worker)
+        return cls(settings, control, engine, saves, worker)
 
     def stop(self) -> None:
         """Claim nothing more; let go of every instance at its next step."""
@@ -95,7 +106,7 @@ class Session:
                     tasks.create_task(self._keep_lease()),
                     tasks.create_task(self._take_over()),
                     tasks.create_task(self._drop_lost()),
-                    tasks.create_task(self._sweep()),
+                    tasks.create_task(self._housekeeper.run()),
                 ]
                 await self._claim_until_stopped()
                 await self._let_runs_end()
@@ -110,31 +121,53 @@ class Session:
             self._pool.close()
             self._control_wire.close()
             self._engine_wire.close()
+            self._saves_wire.close()
 
     async def _claim_until_stopped(self) -> None:
         pause = 0.0
         while not self._stop.is_set():
             self._fail_if_lost()
             self._attention.clear()
-            # Those that wait for somebody's open transaction must not keep others out.
-            waiting = min(self._context.saver.busy, _MOST_WAITING * self._capacity)
-            room = self._capacity - len(self._runs) + waiting
-            if room < self._capacity // 2:  # claim in batches rather than one by one
-                await self._attend(self._settings.poll_interval)
+            if not self._has_room():  # claim in batches rather than one by one
+                await self._attend(min(_CROWDED_PAUSE, self._settings.poll_interval))
+                if not self._has_room() and not self._stop.is_set():
+                    await self._claim_of_others()
                 continue
-            claimed = await self._store.claim(self._context.worker, room)
-            for instance in claimed:
+            claims = await self._store.claim(self._context.worker, self._room())
+            for instance in claims.instances:
                 self._drive(instance)
-            if claimed:
+            if claims.instances:
                 if pause and self._shown_idle:
                     # Two claims in quick succession: the next one comes without being told.
                     await self._show_idle(False)
                 pause = _SHORTEST_PAUSE
-            pause = await self._pause(pause, found=bool(claimed))
+            pause = await self._pause(pause, claims)
 
-    async def _pause(self, pause: float, *, found: bool) -> float:
+    def _room(self) -> int:
+        """How many more instances this worker may hold."""
+        # Those that wait for somebody's open transaction must not keep others out.
+        waiting = min(self._context.saver.busy, _MOST_WAITING * self._capacity)
+        return self._capacity - len(self._runs) + waiting
+
+    def _has_room(self) -> bool:
+        return self._room() >= self._capacity // 2
+
+    def _share(self) -> int:
+        """How many each role may hold when another one comes to those that hold something."""
+        return max(self._capacity // (len(self._held) + 1), 1)
+
+    async def _claim_of_others(self) -> None:
+        """Claim for roles that hold less than their share: what fills the room may be slow."""
+        share = self._share()
+        sated = [role for role, held in self._held.items() if held >= share]
+        if sated:
+            claims = await self._store.claim(self._context.worker, share, sated)
+            for instance in claims.instances:
+                self._drive(instance)
+
+    async def _pause(self, pause: float, claims: Claims) -> float:
         """Wait before the next claim: briefly while there is work, else until told."""
-        if found:
+        if claims.instances:
             await asyncio.sleep(_SHORTEST_PAUSE)
             return _SHORTEST_PAUSE
         if 0 < pause <= _LONGEST_PAUSE:
@@ -145,7 +178,7 @@ class Session:
             if self._shown_idle:
                 return 0.0  # look once more: a start may have committed before it could see this
         pause = max(pause, _LONGEST_PAUSE)
-        due = max(await self._store.until_next_due(), _SHORTEST_PAUSE)
+        due = max(claims.next_due, _SHORTEST_PAUSE)
         await self._attend(min(pause, due, self._settings.poll_interval))
         return 0.0 if self._attention.is_set() else pause * 4
 
@@ -164,13 +197,18 @@ class Session:
     def _drive(self, instance: Claimed) -> None:
         run = Run(instance, self._context)
         task = self._runs[instance.id] = asyncio.create_task(run.drive())
+        self._held[instance.role] += 1
         self._on_signal[instance.id] = run.look_for_signals
-        task.add_done_callback(lambda task: self._run_ended(instance.id, task, run.parked_for))
+        task.add_done_callback(lambda task: self._run_ended(instance, task, run.parked_for))
 
-    def _run_ended(self, instance: str, task: asyncio.Task[None], parked_for: float) -> None:
-        if self._runs.get(instance) is task:
-            del self._runs[instance], self._on_signal[instance]
-        if len(self._runs) == self._capacity // 2:
+    def _run_ended(self, claimed: Claimed, task: asyncio.Task[None], parked_for: float) -> None:
+        if self._runs.get(claimed.id) is task:
+            del self._runs[claimed.id], self._on_signal[claimed.id]
+        self._held[claimed.role] -= 1
+        held = self._held[claimed.role]
+        if not held:
+            del self._held[claimed.role]
+        if len(self._runs) == self._capacity // 2 or held == self._share() // 2:
             self._attention.set()
         if parked_for < self._settings.poll_interval:  # longer ones are found by polling
             asyncio.get_running_loop().call_later(parked_for, self._attention.set)
@@ -217,11 +255,6 @@ class Session:
                 self._attention.set()
             await asyncio.sleep(self._settings.take_over_interval)
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP_INTERVAL)
-            await self._store.sweep()
-
     async def _drop_lost(self) -> None:
         """Stop runs whose instance was cancelled or taken over; at once when told of one."""
         while True:
@@ -237,6 +270,6 @@ class Session:
                 await asyncio.sleep(_SHORTEST_PAUSE * 10)  # however many notifications come
 
     def _fail_if_lost(self) -> None:
-        for wire in (self._control_wire, self._engine_wire):
+        for wire in (self._control_wire, self._engine_wire, self._saves_wire):
             if wire.lost is not None:
                 raise ConnectionLost(str(wire.lost))

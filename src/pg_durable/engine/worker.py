@@ -9,7 +9,7 @@ import signal
 import socket
 
 from pg_durable.engine.session import Session
-from pg_durable.errors import SchemaMismatch, ServerUnavailable
+from pg_durable.errors import InvalidWorkflow, SchemaMismatch, ServerUnavailable
 from pg_durable.settings import Settings
 from pg_durable.store import StoreError
 from pg_durable.wire import ConnectionLost
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 1.0
+# A setting of the database that cannot be is an InvalidWorkflow.
+_NOT_NOW = (ServerUnavailable, ConnectionLost, SchemaMismatch, StoreError, InvalidWorkflow)
 
 
 class Worker:
@@ -40,13 +42,14 @@ class Worker:
         Raises:
             ServerUnavailable: the first connection failed, unless `wait_for_server`.
             SchemaMismatch: the `df` schema is absent, or newer than this program; likewise.
+            InvalidWorkflow: the database has a setting that cannot be; likewise.
         """
         delay = _FIRST_DELAY
         while not self._stopping.is_set():
             try:
                 name = f"{socket.gethostname()}:{os.getpid()}"
                 self._session = await Session.open(self._settings, name)
-            except (ServerUnavailable, ConnectionLost, SchemaMismatch, StoreError) as error:
+            except _NOT_NOW as error:
                 if not wait_for_server:
                     raise
                 log.warning("%s; trying again in %.2f s", error, delay)

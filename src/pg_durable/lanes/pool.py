@@ -1,13 +1,16 @@
 """The pool of sessions: one per running SQL step, kept warm per role and database."""
 
-import asyncio
+import logging
 import time
 from collections import defaultdict
 
 from pg_durable.errors import ServerUnavailable
 from pg_durable.lanes.lane import Lane
+from pg_durable.lanes.slots import Slots
 from pg_durable.settings import Settings
 from pg_durable.wire.dsn import step_dsn
+
+log = logging.getLogger(__name__)
 
 # What a server says when it will not let the role in however often it is asked.
 _FINAL = (
@@ -25,36 +28,62 @@ class LoginRefused(Exception):
     """The role cannot log in, so its step fails."""
 
 
+# What it says when it has no session left: of all, of a database, or of a role (and in PgBouncer's
+# words). In another language it is an outage like others, and the instance is tried again.
+_FULL = (
+    "too many clients",
+    "too many connections for",
+    "connection slots are reserved",
+    "could not fork new process",
+    "no more connections allowed",
+)
+_FULL_OF_ROLE = "too many connections for role"
+
+
 class LanePool:
-    """At most `max_user_connections` sessions, handed out first come, first served."""
+    """Hands out sessions, as fairly as `Slots` says, and keeps them warm."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._free = asyncio.Semaphore(settings.max_user_connections)
+        self._slots = Slots(settings)
         self._idle: defaultdict[tuple[str, str | None], list[Lane]] = defaultdict(list)
         self._open = 0
 
     async def acquire(self, role: str, database: str | None) -> Lane:
-        """Borrow a clean session of the role; wait for a free one.
+        """Borrow a clean session of the role; wait for a free one, and while the server has none.
 
         Raises:
             LoginRefused: the server will not let the role in.
             ServerUnavailable: the server cannot be reached now.
+            LimitExceeded: none was free for `execution_acquire_timeout` seconds.
         """
-        await self._free.acquire()
-        try:
-            return self._take((role, database)) or await self._open_lane(role, database)
-        except BaseException:
-            self._free.release()
-            raise
+        again = False
+        while True:
+            await self._slots.acquire(role, again=again)
+            try:
+                lane = self._take((role, database))
+                if lane is None:
+                    lane = await self._open_lane(role, database)
+                    self._slots.admitted(role)
+                return lane
+            except ServerUnavailable as error:
+                if not any(words in error.message for words in _FULL):
+                    self._slots.release(role)
+                    raise
+                self._make_way(role, error.message)
+                again = True
+            except BaseException:
+                self._slots.release(role)
+                raise
 
     def release(self, lane: Lane, role: str, database: str | None) -> None:
         """Give a session back, for the next step or to be closed."""
         self._put_back((role, database), lane)
-        self._free.release()
+        self._slots.release(role)
 
     def close(self) -> None:
         """Close every unused session."""
+        self._slots.close()
         self.close_idle(older_than=0.0)
 
     def close_idle(self, older_than: float | None = None) -> None:
@@ -67,6 +96,16 @@ class LanePool:
                 self._close(lane)
             if not lanes:
                 del self._idle[key]
+
+    def _make_way(self, role: str, message: str) -> None:
+        """The server has no session left: close what is not used, and try fewer for a while."""
+        of_role = _FULL_OF_ROLE in message
+        for key in [key for key in self._idle if key[0] == role or not of_role]:
+            for lane in self._idle.pop(key):
+                self._close(lane)
+        if self._slots.refused(role, of_role=of_role):
+            log.warning("steps of %s wait until the server has a session for them: %s",
+                        f"role {role}" if of_role else "all roles", message)  # fmt: skip
 
     def _take(self, key: tuple[str, str | None]) -> Lane | None:
         lanes = self._idle.get(key)

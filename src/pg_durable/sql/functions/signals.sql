@@ -139,28 +139,3 @@ where exists (
   where i.id = s.instance_id
     and (i.submitted_by = quote_ident(current_user)::regrole
          or (select df._sees_all(current_user))));
-
--- Remove the signals that nothing can take: their instance has ended, or is gone.
--- Returns how many these were. Called by workers now and then.
-create or replace function df._sweep()
-returns bigint
-language plpgsql
-as $$
-declare
-  v_swept bigint;
-begin
-  delete from df._signals
-  where (instance_id, name, id) in (
-    select s.instance_id, s.name, s.id
-    from df._signals s
-    where not exists (
-      select from df.instances i
-      where i.id = s.instance_id
-        and i.status in ('pending', 'running'))
-    for update skip locked);
-  get diagnostics v_swept = row_count;
-  return v_swept;
-end
-$$;
-
-revoke execute on function df._sweep() from public;
