@@ -37,7 +37,7 @@ class Session:
         self._control = Store(control)
         self._engine_wire = engine
         self._store = Store(engine)
-        self._pool = LanePool(settings)
+        self._pool = LanePool(settings, self._store)
         self._context = Context(
             settings=settings, worker=worker, pool=self._pool, saver=Saver(self._store, worker)
         )
