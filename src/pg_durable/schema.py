@@ -39,6 +39,7 @@ FUNCTION_FILES = (
     "progress.sql",
     "explain.sql",
     "grants.sql",
+    "workers.sql",
     "search_path.sql",
 )
 

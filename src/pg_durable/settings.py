@@ -16,20 +16,25 @@ _DAY = 86_400.0
 
 
 class About(NamedTuple):
-    """What holds for a number's values, and what it means."""
+    """What holds for a setting's values, and what it means."""
 
     least: float
     most: float
     means: str
+    words: tuple[str, ...] = ()  # where it is no number, but one of these
 
 
 def _setting(default: float, least: float, most: float, means: str) -> Any:
     return field(default=default, metadata={"about": About(least, most, means)})
 
 
+def _choice(words: tuple[str, ...], means: str) -> Any:
+    return field(default=words[0], metadata={"about": About(0, 0, means, words)})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a worker behaves. Whole numbers count things; the others are seconds.
+    """How a worker behaves. Whole numbers count things; other numbers are seconds.
 
     Attributes:
         dsn: libpq connection string of the worker's own sessions; empty: libpq's defaults.
@@ -38,6 +43,8 @@ class Settings:
 
     dsn: str = ""
     # fmt: off
+    identity: str = _choice(("login", "set_role"),
+        "steps get the rights of their role by logging in as it, or as the worker who sets it")
     max_user_connections: int = _setting(10, 1, 1000,
         "SQL steps at the same time, one session each")
     max_connections_per_role: int = _setting(0, 0, 1000,
@@ -92,13 +99,14 @@ class Settings:
         """Read the environment, then let flags that are not None win.
 
         Raises:
-            InvalidWorkflow: a value that is not a number, or out of its range.
+            InvalidWorkflow: a value that is not a number, out of its range, or none of the
+                words that there are.
         """
         environment = os.environ if environment is None else environment
         values: dict[str, Any] = {}
         if (dsn := flags.get("dsn") or environment.get("PG_DURABLE_DSN")) is not None:
             values["dsn"] = dsn
-        for item in numbers():
+        for item in documented():
             given = flags.get(item.name)
             source = f"--{item.name.replace('_', '-')}"
             if given is None:
@@ -112,11 +120,11 @@ class Settings:
         """What `pg_durable.<name>` is on the server, where neither flag nor environment says it.
 
         Raises:
-            InvalidWorkflow: a value that is not a number, or out of its range.
+            InvalidWorkflow: as `load`.
         """
         converted: dict[str, Any] = {
             item.name: _convert(f"The database's setting pg_durable.{item.name}", value, item)
-            for item in numbers()
+            for item in documented()
             if item.name not in self.given and (value := values.get(item.name))
         }
         return replace(self, **converted)._checked()
@@ -130,13 +138,17 @@ class Settings:
         return self
 
 
-def numbers() -> "list[Field[float]]":
+def documented() -> "list[Field[Any]]":
     """The fields of the settings in the table, in its order."""
     return [item for item in fields(Settings) if "about" in item.metadata]
 
 
-def _convert(source: str, given: str | float, item: "Field[float]") -> float:
+def _convert(source: str, given: str | float, item: "Field[Any]") -> str | float:
     about: About = item.metadata["about"]
+    if about.words:
+        if given not in about.words:
+            raise InvalidWorkflow(f"{source} is {given!r}; it must be {' or '.join(about.words)}.")
+        return given
     whole = isinstance(item.default, int)
     try:
         value = int(given) if whole else float(given)

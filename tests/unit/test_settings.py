@@ -18,7 +18,13 @@ def test_the_databases_own_settings_win_over_defaults_alone() -> None:
     settings = Settings.load({"PG_DURABLE_GRACE": "3"}, lease=9.0)
 
     served = settings.with_those_of_database(
-        {"grace": "4", "lease": "4", "retention_days": "7", "poll_interval": "", "claim_ahead": None}
+        {
+            "grace": "4",
+            "lease": "4",
+            "retention_days": "7",
+            "poll_interval": "",
+            "claim_ahead": None,
+        }
     )
 
     assert (served.grace, served.lease, served.retention_days) == (3.0, 9.0, 7)
@@ -35,6 +41,7 @@ def test_the_databases_own_settings_win_over_defaults_alone() -> None:
         ("MAX_USER_CONNECTIONS", "0", "is 0; it must be from 1 to 1000."),
         ("MAX_USER_CONNECTIONS", "2.5", "is '2.5', which is not a whole number from 1 to 1000."),
         ("RETENTION_DAYS", "36501", "is 36501; it must be from 0 to 36500."),
+        ("IDENTITY", "sudo", "is 'sudo'; it must be login or set_role."),
     ],
 )
 def test_a_value_out_of_range_is_named_with_where_it_comes_from(

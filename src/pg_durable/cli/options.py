@@ -32,6 +32,14 @@ MaxUserConnections = Annotated[
     int | None,
     typer.Option(metavar="N", help="SQL steps that run at the same time. [default: 10]"),
 ]
+Identity = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW",
+        help="How steps get the rights of their role: login as it, or log in as the worker and"
+        " set_role. [default: login]",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log details, too.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings and errors only.")]
 

@@ -13,6 +13,7 @@ from pg_durable.cli.logs import log_to_stderr
 from pg_durable.cli.options import (
     Dsn,
     DsnArgument,
+    Identity,
     MaxUserConnections,
     Quiet,
     Verbose,
@@ -85,6 +86,7 @@ def worker(
     wait_for_server: Annotated[
         bool, typer.Option("--wait-for-server", help="Keep trying while no server answers.")
     ] = False,
+    identity: Identity = None,
     max_user_connections: MaxUserConnections = None,
     poll_interval: Annotated[
         float | None, _seconds("Pause between looks for work that it was not told of.", 1)
@@ -119,6 +121,7 @@ def worker(
 
     settings = _settings(
         dsn=resolve_dsn(one_dsn(dsn, dsn_option)),
+        identity=identity,
         max_user_connections=max_user_connections,
         poll_interval=poll_interval,
         lease=lease,

@@ -21,7 +21,7 @@ from pg_durable.graph.nodes import TERMINAL, Graph, LoopRow, NodeType, Row, make
 from pg_durable.graph.outcomes import Failed, Leaf, Outcome, Progress
 from pg_durable.graph.waits import SignalWait
 from pg_durable.graph.walk import Walk
-from pg_durable.lanes.pool import LoginRefused
+from pg_durable.lanes.lane import LoginRefused
 from pg_durable.steps.sql import RunAgain, statement_of
 from pg_durable.store import Claimed, Left, Saving, StoreError
 from pg_durable.wire import ConnectionLost
@@ -271,6 +271,7 @@ class Run:
         except (LimitExceeded, StepRefused) as error:
             return self.walk.settle(chain.leaf, Failed.of(error))
         except LoginRefused as error:
+            await self._check_name()
             return self.walk.settle(chain.leaf, self._login_failure(error))
         finally:
             self._chains.discard(chain)
@@ -288,6 +289,12 @@ class Run:
         """A checkpoint is not under way any more, whatever became of it."""
         self.ledger.committing -= 1
         self._changed.set()
+
+    async def _check_name(self) -> None:
+        """Walk again where the role was renamed since the claim: it is the new name that counts."""
+        name = await self.context.saver.store.submitter(self.claimed.id)
+        if name not in (None, self.claimed.role):
+            raise RunAgain(f"role {self.claimed.role} is called {name} now")
 
     def _login_failure(self, error: LoginRefused) -> Failed:
         database = self.claimed.database or "(the worker's)"

@@ -16,7 +16,7 @@ from pg_durable.engine.run import Run
 from pg_durable.engine.saver import Saver
 from pg_durable.lanes.pool import LanePool
 from pg_durable.schema import check_version
-from pg_durable.settings import Settings, numbers
+from pg_durable.settings import Settings, documented
 from pg_durable.store import CANCELLED, SIGNALLED, Claimed, Claims, Store
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.dsn import worker_dsn
@@ -42,7 +42,7 @@ class Session:
         self._engine_wire = engine
         self._store = Store(engine)
         self._saves_wire = saves  # of its own: a huge save must not hold up claims
-        self._pool = LanePool(settings)
+        self._pool = LanePool(settings, self._store)
         saver = Saver(Store(saves), worker)
         self._context = Context(settings=settings, worker=worker, pool=self._pool, saver=saver)
         self._housekeeper = Housekeeper(settings, saver.store)
@@ -70,7 +70,7 @@ class Session:
         try:
             control = await Wire.connect(worker_dsn(settings.dsn, "poll"))
             wires.append(control)
-            names = [item.name for item in numbers()]
+            names = [item.name for item in documented()]
             settings = settings.with_those_of_database(await Store(control).settings(names))
             engine = await Wire.connect(worker_dsn(settings.dsn, "duroxide"))
             wires.append(engine)

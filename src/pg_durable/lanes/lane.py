@@ -15,7 +15,7 @@ a step. The server skips it when anything in flush 2 fails.
 import time
 from collections.abc import Awaitable, Sequence
 
-from psycopg import pq
+from psycopg import pq, sql
 from psycopg.pq.abc import PGresult
 
 from pg_durable.errors import LeaseLost, LimitExceeded
@@ -44,6 +44,8 @@ _ROLLBACK = b"pg_durable_rollback"
 _CHECKPOINT = b"pg_durable_checkpoint"
 # The deferred triggers and constraints of the user's statement.
 _DEFERRED = b"pg_durable_deferred"
+# Of sessions that take a role for each statement: back to the one that logged in.
+_OWN_ROLE = b"pg_durable_own_role"
 # After those, what DISCARD ALL does, less the plans: those make the next step fast. The first of
 # these also makes sure that the checkpoint is called by the role that logged in.
 _CLEANING = {
@@ -63,6 +65,7 @@ _STATEMENTS = {
     _COMMIT: "commit",
     _ROLLBACK: "rollback",
     _CHECKPOINT: CHECKPOINT,
+    _OWN_ROLE: "set role none",
     **_CLEANING,
 }
 
@@ -82,12 +85,24 @@ class Rejected(Exception):
         self.of_the_user = of_the_user
 
 
-class Lane:
-    """One session. Used by one step at a time."""
+class LoginRefused(Exception):
+    """The session may not have the role that it needs, so the role's step fails."""
 
-    def __init__(self, wire: Wire, max_result_bytes: int) -> None:
+
+class Lane:
+    """One session. Used by one step at a time.
+
+    `take_role` is the statement that takes the role of the steps, where that is not the one
+    that logged in. It is sent with each step, so that it is the name's present bearer who counts.
+    """
+
+    def __init__(self, wire: Wire, max_result_bytes: int, take_role: str | None = None) -> None:
         self._wire = wire
         self._max_result_bytes = max_result_bytes
+        self._take_role = take_role
+        self._cleaning = list(_CLEANING)
+        if take_role is not None:  # right after the session authorization, which may bring a role
+            self._cleaning.insert(2, _OWN_ROLE)
         self.prepared = True
         self._rows: list[list[bytes | None]] = []
         self._bytes = 0
@@ -99,14 +114,16 @@ class Lane:
         self.sees_commits = True
 
     @classmethod
-    async def open(cls, conninfo: str, max_result_bytes: int) -> "Lane":
-        """Log in and prepare what every step uses.
+    async def open(cls, conninfo: str, max_result_bytes: int, role: str | None = None) -> "Lane":
+        """Log in and prepare what every step uses; with `role`, steps take that role.
 
         Raises:
             ServerUnavailable: the server cannot be reached or refused the login.
             ConnectionLost: it went away at once.
         """
         wire = await Wire.connect(conninfo)
+        wire.execute("show role")
+        wire.execute(_STATEMENTS[_OWN_ROLE])  # the role of `alter role … set role` need not use df
         for name, statement in _STATEMENTS.items():
             wire.prepare(name, statement, CHECKPOINT_TYPES if name == _CHECKPOINT else ())
         wire.execute("show default_transaction_isolation")
@@ -118,7 +135,12 @@ class Lane:
         except BaseException:
             wire.close()
             raise
-        lane = cls(wire, max_result_bytes)
+        take_role = None
+        if role is not None:
+            take_role = "set role " + sql.Identifier(role).as_string()
+        elif results[0].get_value(0, 0) != b"none":
+            take_role = "reset role"
+        lane = cls(wire, max_result_bytes, take_role)
         lane.sees_commits = results[-1].get_value(0, 0) == b"read committed"
         return lane
 
@@ -134,8 +156,10 @@ class Lane:
     def begin(self, statement: str) -> Started:
         """Begin a transaction and start the statement in it; `result` awaits its end."""
         self._queue(_BEGIN)
+        if self._take_role is not None:
+            self._wire.execute(self._take_role)
         self._wire.execute(statement)
-        return self._wire.sync(chunked=True)
+        return self._wire.sync(chunked=1 if self._take_role is None else 2)
 
     async def result(self, started: Started) -> Done:
         """The result of a started statement; its transaction is still open.
@@ -143,12 +167,24 @@ class Lane:
         Raises:
             Rejected: the statement failed; the transaction is to be rolled back.
             LimitExceeded: the result is too large; likewise.
+            LoginRefused: the session may not take the role of the step.
             ConnectionLost, StepRefused: the session is gone.
         """
-        begin, result = await started
+        begin, *taken, result = await started
         if begin.status not in _OK:
             raise ConnectionLost(_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
+        self._check_role(taken)
         return await self._result_of(result)
+
+    def _check_role(self, taken: Results) -> None:
+        for result in taken:
+            if result.status not in _OK:
+                error = rejection(result)
+                if isinstance(error, Rejected):
+                    raise LoginRefused(
+                        _field(result, pq.DiagnosticField.MESSAGE_PRIMARY)
+                    ) from error
+                raise error
 
     def _take(self, chunk: PGresult) -> None:
         columns = range(chunk.nfields)
@@ -168,7 +204,10 @@ class Lane:
     async def execute_alone(self, statement: str) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""
         self._queue(_ROLLBACK)
-        await self._wire.sync()
+        if self._take_role is not None:
+            self._wire.execute(self._take_role)
+        _, *taken = await self._wire.sync()
+        self._check_role(taken)
         self.forget_prepared()
         self._wire.execute(statement)
         (result,) = await self._wire.sync()
@@ -204,7 +243,7 @@ class Lane:
     async def _finish(
         self, before: Sequence[bytes], checkpoint: Checkpoint, following: str | None
     ) -> Started | None:
-        cleaning = [*before, *_CLEANING]
+        cleaning = [*before, *self._cleaning]
         for name in cleaning:
             self._queue(name)
         self._queue(_CHECKPOINT, checkpoint.params(), CHECKPOINT_TYPES, CHECKPOINT_FORMATS)

@@ -6,26 +6,12 @@ from collections import defaultdict
 
 from pg_durable.errors import ServerUnavailable
 from pg_durable.lanes.lane import Lane
+from pg_durable.lanes.login import log_in
 from pg_durable.lanes.slots import Slots
 from pg_durable.settings import Settings
-from pg_durable.wire.dsn import step_dsn
+from pg_durable.store import Store
 
 log = logging.getLogger(__name__)
-
-# What a server says when it will not let the role in however often it is asked.
-_FINAL = (
-    "authentication failed",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "is not permitted to log in",
-    "no password supplied",
-    "permission denied for database",
-    "is not currently accepting connections",
-)
-
-
-class LoginRefused(Exception):
-    """The role cannot log in, so its step fails."""
 
 
 # What it says when it has no session left: of all, of a database, or of a role (and in PgBouncer's
@@ -43,8 +29,9 @@ _FULL_OF_ROLE = "too many connections for role"
 class LanePool:
     """Hands out sessions, as fairly as `Slots` says, and keeps them warm."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
+        self._store = store
         self._slots = Slots(settings)
         self._idle: defaultdict[tuple[str, str | None], list[Lane]] = defaultdict(list)
         self._open = 0
@@ -128,12 +115,9 @@ class LanePool:
             self._close_longest_idle()
         self._open += 1
         try:
-            conninfo = step_dsn(self._settings.dsn, role, database)
-            return await Lane.open(conninfo, self._settings.max_result_bytes)
-        except BaseException as error:
+            return await log_in(self._settings, self._store, role, database)
+        except BaseException:
             self._open -= 1
-            if isinstance(error, ServerUnavailable) and any(t in error.message for t in _FINAL):
-                raise LoginRefused(error.message) from error
             raise
 
     def _close_longest_idle(self) -> None:
