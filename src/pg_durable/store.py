@@ -15,6 +15,9 @@ from pg_durable.wire.arrays import int_array, text_array
 CHANNEL = "pg_durable"
 BUSY = "busy"
 LOCKED = "55P03"  # SQLSTATE: somebody held a row for longer than lock_timeout
+# What a call of ours meets when the schema is gone, or another than this program's: a schema,
+# table, function or column that is not there, a function of another shape, a stale plan.
+MISFITS = frozenset({"3F000", "42P01", "42883", "42703", "42725", "42804", "0A000"})
 # What notifications begin with that name an instance: it was cancelled, or sent a signal.
 CANCELLED = b"cancel "
 SIGNALLED = b"signal "
@@ -24,6 +27,8 @@ CHECKPOINT = "select df._checkpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 CHECKPOINT_TYPES = (25, 20, 1009, 1007, 1009, 1009, 1009, 25, 25)
 CHECKPOINT_FORMATS = (0, 0, 1, 1, 1, 1, 1, 0, 0)
 DEALLOCATE = "select df._deallocate()"
+# A setting that a step which may run twice can read; local to the transaction ($2), or not.
+SET_KEY = "select pg_catalog.set_config('df.idempotency_key', $1, $2)"
 TO_JSON = "select * from unnest(df._to_json($1, $2))"
 TO_JSON_TYPES = (26, 1009)
 TO_JSON_FORMATS = (0, 1)

@@ -9,9 +9,11 @@ from pg_durable.settings import Settings
 
 @dataclass(slots=True)
 class Context:
-    """A session's settings, number, sessions of roles and saver, and whether it is ending."""
+    """A session's settings, database, number, sessions of roles and saver, and whether it is
+    ending."""
 
     settings: Settings
+    database: str
     worker: int
     pool: LanePool
     saver: Saver

@@ -39,7 +39,11 @@ class Session:
         self._store = Store(engine)
         self._pool = LanePool(settings)
         self._context = Context(
-            settings=settings, worker=worker, pool=self._pool, saver=Saver(self._store, worker)
+            settings=settings,
+            database=(engine.pg.db or b"").decode(),
+            worker=worker,
+            pool=self._pool,
+            saver=Saver(self._store, worker),
         )
         self._runs: dict[str, asyncio.Task[None]] = {}  # by instance
         self._on_signal: dict[str, Callable[[], None]] = {}  # by instance that is being driven
