@@ -33,6 +33,19 @@ TO_JSON = "select * from unnest(df._to_json($1, $2))"
 TO_JSON_TYPES = (26, 1009)
 TO_JSON_FORMATS = (0, 1)
 
+# Their conditions do not depend on rows, so the server looks at them before it calls anything.
+_CLAIM = """
+    select id, label, database, role, root_node, vars, attempts, refusal, clock, nodes
+    from df._claim($1, $2)
+    where 'df'::pg_catalog.regnamespace = $3::pg_catalog.oid
+      and (select s.migration from df._schema s) = $4
+"""
+_UNREGISTER = """
+    select df._unregister($1)
+    where 'df'::pg_catalog.regnamespace = $2::pg_catalog.oid
+      and (select s.migration from df._schema s) = $3
+"""
+
 
 class StoreError(PgDurableError):
     """The server rejected a call of ours; carries its SQLSTATE and words."""
@@ -149,10 +162,15 @@ class Checkpoint:
 
 
 class Store:
-    """The engine's calls, on a session of the worker's own role."""
+    """The engine's calls, on a session of the worker's own role.
 
-    def __init__(self, wire: Wire) -> None:
+    `schema` is its OID and the number of its newest migration: nothing is claimed or
+    unregistered in another one that has come to its place.
+    """
+
+    def __init__(self, wire: Wire, schema: tuple[int, int]) -> None:
         self._wire = wire
+        self._schema = schema
 
     async def register(self, name: str) -> int:
         """Enter this worker into the list of living ones. For the control session only."""
@@ -160,7 +178,7 @@ class Store:
 
     async def unregister(self, worker: int) -> None:
         """Leave, giving back what is still held."""
-        await self._rows("select df._unregister($1)", worker)
+        await self._rows(_UNREGISTER, worker, *self._schema)
 
     async def heartbeat(self, worker: int) -> bool:
         """Renew the lease. False: this worker was declared dead meanwhile."""
@@ -190,12 +208,7 @@ class Store:
 
     async def claim(self, worker: int, limit: int) -> list[Claimed]:
         """Claim up to `limit` due instances, oldest first."""
-        rows = await self._rows(
-            "select id, label, database, role, root_node, vars, attempts, refusal, clock, nodes"
-            " from df._claim($1, $2)",
-            worker,
-            limit,
-        )
+        rows = await self._rows(_CLAIM, worker, limit, *self._schema)
         return [_claimed(row) for row in rows]
 
     async def until_next_due(self) -> float:

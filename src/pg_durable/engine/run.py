@@ -11,6 +11,7 @@ from pg_durable.engine.elsewhere import StepElsewhere
 from pg_durable.engine.ledger import Ledger
 from pg_durable.engine.pace import Clock, LoopPace
 from pg_durable.engine.waits import NEVER, Waits, outcome_at_end, outcome_of_signal
+from pg_durable.engine.watch import is_misfit
 from pg_durable.errors import (
     LeaseLost,
     LimitExceeded,
@@ -73,10 +74,9 @@ class Run:
             await self._drive()
         except* (LeaseLost, RunAgain, ConnectionLost, ServerUnavailable) as outage:
             # Without the claim, giving back changes nothing; with it, somebody must go on.
-            await self._give_back(_first(outage))
+            await self._let_go(_first(outage))
         except* Exception as bug:
-            log.error("instance %s cannot be driven", self.claimed.id, exc_info=bug)
-            await self._give_back(_first(bug))
+            await self._let_go(_first(bug), bug)
 
     async def _drive(self) -> None:
         claimed = self.claimed
@@ -331,6 +331,13 @@ class Run:
         graph = self.walk.graph
         ids = {id_ for node in nodes for id_ in (node, *graph.ancestors(node))}
         return [(id_, self.walk.generation(id_)) for id_ in sorted(ids, key=graph.lock_order)]
+
+    async def _let_go(self, reason: BaseException, bug: Exception | None = None) -> None:
+        if is_misfit(reason) and not await self.context.watch.fits():
+            return  # nothing of this instance's: it is taken over by who can
+        if bug is not None:
+            log.error("instance %s cannot be driven", self.claimed.id, exc_info=bug)
+        await self._give_back(reason)
 
     async def _give_back(self, reason: BaseException) -> None:
         """Let go of the instance, to be walked again after a pause; or fail it when it was
