@@ -55,7 +55,7 @@ class Housekeeper:
             return
         wire = await Wire.connect(worker_dsn(self._settings.dsn, "management"))
         try:
-            yield Store(wire)
+            yield Store(wire, self._shared.schema)
         finally:
             wire.close()
 

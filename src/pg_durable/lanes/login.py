@@ -3,7 +3,9 @@
 import asyncio
 
 from pg_durable.errors import ServerUnavailable
-from pg_durable.lanes.lane import Lane, LoginRefused
+from pg_durable.lanes.lane import Lane
+from pg_durable.lanes.other import OtherLane
+from pg_durable.lanes.session import LoginRefused
 from pg_durable.settings import Settings
 from pg_durable.store import Store
 from pg_durable.wire.dsn import set_role_dsn, step_dsn
@@ -28,7 +30,9 @@ _MOST_LEARNT = 1000
 _learnt: dict[str, bool] = {}
 
 
-async def log_in(settings: Settings, store: Store, role: str, database: str | None) -> Lane:
+async def log_in(
+    settings: Settings, store: Store, role: str, database: str | None
+) -> Lane | OtherLane:
     """Open a session for the steps of a role, as the setting `identity` says.
 
     Raises:
@@ -36,14 +40,15 @@ async def log_in(settings: Settings, store: Store, role: str, database: str | No
         ServerUnavailable: no session can be had now.
     """
     limit = settings.max_result_bytes
+    kind = Lane if database is None else OtherLane
     if settings.identity == "set_role":
         known = await store.role(role, database)
         if known.superuser:
             raise LoginRefused(f'role "{role}" is a superuser, whom identity set_role runs not')
-        return await Lane.open(set_role_dsn(settings.dsn, known.defaults, database), limit, role)
+        return await kind.open(set_role_dsn(settings.dsn, known.defaults, database), limit, role)
     conninfo = step_dsn(settings.dsn, role, database)
     try:
-        return await Lane.open(conninfo, limit)
+        return await kind.open(conninfo, limit)
     except ServerUnavailable as error:
         if await _is_final(conninfo, error.message, (role, database or "")):
             raise LoginRefused(error.message) from error

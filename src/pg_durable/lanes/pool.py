@@ -3,10 +3,13 @@
 import logging
 import time
 from collections import defaultdict
+from typing import overload
 
 from pg_durable.errors import ServerUnavailable
 from pg_durable.lanes.lane import Lane
 from pg_durable.lanes.login import log_in
+from pg_durable.lanes.other import OtherLane
+from pg_durable.lanes.session import StepSession
 from pg_durable.lanes.slots import Slots
 from pg_durable.settings import Settings
 from pg_durable.store import Store
@@ -24,6 +27,7 @@ _FULL = (
     "no more connections allowed",
 )
 _FULL_OF_ROLE = "too many connections for role"
+_FULL_OF_DATABASE = "too many connections for database"  # one of many need not hold up the others
 
 
 class LanePool:
@@ -33,11 +37,18 @@ class LanePool:
         self._settings = settings
         self._store = store
         self._slots = Slots(settings)
-        self._idle: defaultdict[tuple[str, str | None], list[Lane]] = defaultdict(list)
+        self._idle: defaultdict[tuple[str, str | None], list[StepSession]] = defaultdict(list)
         self._open = 0
 
-    async def acquire(self, role: str, database: str | None) -> Lane:
+    @overload
+    async def acquire(self, role: str, database: None) -> Lane: ...
+
+    @overload
+    async def acquire(self, role: str, database: str) -> OtherLane: ...
+
+    async def acquire(self, role: str, database: str | None) -> StepSession:
         """Borrow a clean session of the role; wait for a free one, and while the server has none.
+        No `database`: the one with the `df` schema.
 
         Raises:
             LoginRefused: the server will not let the role in.
@@ -54,7 +65,8 @@ class LanePool:
                     self._slots.admitted(role)
                 return lane
             except ServerUnavailable as error:
-                if not any(words in error.message for words in _FULL):
+                elsewhere = database is not None and _FULL_OF_DATABASE in error.message
+                if elsewhere or not any(words in error.message for words in _FULL):
                     self._slots.release(role)
                     raise
                 self._make_way(role, error.message)
@@ -63,7 +75,7 @@ class LanePool:
                 self._slots.release(role)
                 raise
 
-    def release(self, lane: Lane, role: str, database: str | None) -> None:
+    def release(self, lane: StepSession, role: str, database: str | None) -> None:
         """Give a session back, for the next step or to be closed."""
         self._put_back((role, database), lane)
         self._slots.release(role)
@@ -94,7 +106,7 @@ class LanePool:
             log.warning("steps of %s wait until the server has a session for them: %s",
                         f"role {role}" if of_role else "all roles", message)  # fmt: skip
 
-    def _take(self, key: tuple[str, str | None]) -> Lane | None:
+    def _take(self, key: tuple[str, str | None]) -> StepSession | None:
         lanes = self._idle.get(key)
         while lanes:
             lane = lanes.pop()
@@ -103,14 +115,14 @@ class LanePool:
             self._close(lane)
         return None
 
-    def _put_back(self, key: tuple[str, str | None], lane: Lane) -> None:
+    def _put_back(self, key: tuple[str, str | None], lane: StepSession) -> None:
         lane.idle_since = time.monotonic()
         if lane.usable and lane.idle_since - lane.opened_at < self._settings.lane_max_age:
             self._idle[key].append(lane)
         else:
             self._close(lane)
 
-    async def _open_lane(self, role: str, database: str | None) -> Lane:
+    async def _open_lane(self, role: str, database: str | None) -> StepSession:
         if self._open >= self._settings.max_user_connections:
             self._close_longest_idle()
         self._open += 1
@@ -127,6 +139,6 @@ class LanePool:
             self._idle[key].remove(lane)
             self._close(lane)
 
-    def _close(self, lane: Lane) -> None:
+    def _close(self, lane: StepSession) -> None:
         self._open -= 1
         lane.close()
