@@ -18,7 +18,13 @@ def test_the_databases_own_settings_win_over_defaults_alone() -> None:
     settings = Settings.load({"PG_DURABLE_GRACE": "3"}, lease=9.0)
 
     served = settings.with_those_of_database(
-        {"grace": "4", "lease": "4", "retention_days": "7", "poll_interval": "", "claim_ahead": None}
+        {
+            "grace": "4",
+            "lease": "4",
+            "retention_days": "7",
+            "poll_interval": "",
+            "claim_ahead": None,
+        }
     )
 
     assert (served.grace, served.lease, served.retention_days) == (3.0, 9.0, 7)
