@@ -86,6 +86,20 @@ def worker(
         bool, typer.Option("--wait-for-server", help="Keep trying while no server answers.")
     ] = False,
     max_user_connections: MaxUserConnections = None,
+    max_connections_per_role: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Those of one role; 0: no limit of its own. [default: 0]"),
+    ] = None,
+    execution_acquire_timeout: Annotated[
+        float | None, _seconds("Longest wait of a step for its turn; 0: no limit.", 0)
+    ] = None,
+    retention_days: Annotated[
+        int | None,
+        typer.Option(metavar="DAYS", help="Remove ended instances after so many. [default: 30]"),
+    ] = None,
+    reconcile_interval: Annotated[
+        float | None, _seconds("Pause between removals; 0: remove nothing.", 3600)
+    ] = None,
     poll_interval: Annotated[
         float | None, _seconds("Pause between looks for work that it was not told of.", 1)
     ] = None,
@@ -110,7 +124,8 @@ def worker(
     Any number of workers may serve one database, from any machine. A worker that is killed
     loses nothing: others take its workflows over, or it does when it is started again.
 
-    Each setting may also be given in the environment: PG_DURABLE_LEASE for --lease, and so on.
+    Each setting may also be given in the environment: PG_DURABLE_LEASE for --lease, and so on;
+    or in the database: alter database … set pg_durable.lease = 30.
     """
     import asyncio
 
@@ -120,6 +135,10 @@ def worker(
     settings = _settings(
         dsn=resolve_dsn(one_dsn(dsn, dsn_option)),
         max_user_connections=max_user_connections,
+        max_connections_per_role=max_connections_per_role,
+        execution_acquire_timeout=execution_acquire_timeout,
+        retention_days=retention_days,
+        reconcile_interval=reconcile_interval,
         poll_interval=poll_interval,
         lease=lease,
         heartbeat_interval=heartbeat_interval,
