@@ -19,6 +19,7 @@ OLDEST_SERVER = 140000
 
 # The order matters where a function's text names another that must exist already.
 FUNCTION_FILES = (
+    "settings.sql",
     "envelope.sql",
     "cron.sql",
     "dsl.sql",

@@ -6,7 +6,6 @@ import re
 import socket
 import subprocess
 from collections.abc import AsyncIterator
-from dataclasses import fields
 from pathlib import Path
 
 import psycopg
@@ -18,7 +17,7 @@ from integration.cli.running import Cli
 from pg_durable.embedded import EmbeddedServer
 from pg_durable.engine.worker import Worker
 from pg_durable.schema import install
-from pg_durable.settings import Settings
+from pg_durable.settings import numbers
 from support.database import Database
 from support.documents import ROOT, blocks, normal, psql_session, tables
 from support.waiting import until
@@ -28,6 +27,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 REFERENCE = DOCS / "reference.md"
 OPERATIONS = DOCS / "operations.md"
+SETTINGS = DOCS / "settings.md"
 
 FAST = {"fsync": "off", "full_page_writes": "off"}
 
@@ -216,11 +216,12 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_the_settings_table_is_that_of_the_program() -> None:
-    rows = list(tables(OPERATIONS, "setting", "default", "environment", "means"))
+    rows = list(tables(SETTINGS, "setting", "default", "range", "means"))
 
-    assert [row[:3] for row in rows] == [
-        [item.name, f"{item.default}", f"PG_DURABLE_{item.name.upper()}"]
-        for item in fields(Settings)
+    about = [(item, item.metadata["about"]) for item in numbers()]
+    assert [row for row in rows if "." not in row[0]] == [
+        [item.name, f"{item.default:.10g}", f"{a.least:.0f} – {a.most:.0f}", a.means]
+        for item, a in about
     ]
 
 

@@ -52,7 +52,8 @@ async def test_public_may_run_no_engine_function_that_does_not_check_its_caller(
         "select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
         " where n.nspname = 'df' and has_function_privilege('public', p.oid, 'execute')"
         " and p.proname in ('_register', '_unregister', '_heartbeat', '_take_over', '_claim',"
-        " '_record', '_save', '_begin_waits', '_show_running', 'grant_usage', 'revoke_usage')"
+        " '_remove_ended', '_remove', '_sweep', '_record', '_save', '_begin_waits',"
+        " '_show_running', 'grant_usage', 'revoke_usage')"
     )
 
     assert open_to_all == []

@@ -99,6 +99,20 @@ def worker(
         typer.Option("--wait-for-schema", help="Wait for a df schema that is missing or too old."),
     ] = False,
     max_user_connections: MaxUserConnections = None,
+    max_connections_per_role: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Those of one role; 0: no limit of its own. [default: 0]"),
+    ] = None,
+    execution_acquire_timeout: Annotated[
+        float | None, _seconds("Longest wait of a step for its turn; 0: no limit.", 0)
+    ] = None,
+    retention_days: Annotated[
+        int | None,
+        typer.Option(metavar="DAYS", help="Remove ended instances after so many. [default: 30]"),
+    ] = None,
+    reconcile_interval: Annotated[
+        float | None, _seconds("Pause between removals; 0: remove nothing.", 3600)
+    ] = None,
     poll_interval: Annotated[
         float | None, _seconds("Pause between looks for work that it was not told of.", 1)
     ] = None,
@@ -126,30 +140,34 @@ def worker(
     Given several databases, each with a df schema, it serves them side by side; the settings
     hold for each. A schema newer than this program ends it, with exit code 1.
 
-    Each setting may also be given in the environment: PG_DURABLE_LEASE for --lease, and so on.
+    Each setting may also be given in the environment: PG_DURABLE_LEASE for --lease, and so on;
+    or in the database: alter database … set pg_durable.lease = 30.
     """
     import asyncio
 
     from pg_durable.client import probe
     from pg_durable.engine.worker import run_workers, served_database
 
+    flags: dict[str, str | float | None] = {
+        "identity": identity,
+        "max_user_connections": max_user_connections,
+        "max_connections_per_role": max_connections_per_role,
+        "execution_acquire_timeout": execution_acquire_timeout,
+        "retention_days": retention_days,
+        "reconcile_interval": reconcile_interval,
+        "poll_interval": poll_interval,
+        "lease": lease,
+        "heartbeat_interval": heartbeat_interval,
+        "grace": grace,
+        "max_result_bytes": max_result_bytes,
+    }
     if dsns and len(dsns) > 1:
         one_dsn(dsns[0], dsn_option)
         given = dsns
     else:
         given = [resolve_dsn(one_dsn(dsns[0] if dsns else None, dsn_option))]
     databases = {
-        name: _settings(
-            dsn=dsn,
-            identity=identity,
-            max_user_connections=max_user_connections,
-            poll_interval=poll_interval,
-            lease=lease,
-            heartbeat_interval=heartbeat_interval,
-            grace=grace,
-            max_result_bytes=max_result_bytes,
-        )
-        for name, dsn in zip(names_of(given), given, strict=True)
+        name: _settings(dsn=dsn, **flags) for name, dsn in zip(names_of(given), given, strict=True)
     }
     log_to_stderr(verbose=verbose, quiet=quiet, about=served_database.get)
     if not wait_for_server:

@@ -57,8 +57,7 @@ returns void
 language plpgsql stable
 as $$
 declare
-  v_most int := coalesce(
-    nullif(current_setting('pg_durable.list_instances_max_limit', true), '')::int, 1000);
+  v_most int := df._setting('list_instances_max_limit', 1000, 1, 1000000);
 begin
   if p_limit < 1 then
     raise exception using errcode = 'WF001', message = 'limit_count must be at least 1';

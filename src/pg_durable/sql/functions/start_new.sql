@@ -66,10 +66,8 @@ returns int
 language plpgsql
 as $$
 declare
-  v_slots int := greatest(coalesce(
-    nullif(current_setting('pg_durable.max_new_transaction_starts', true), '')::int, 2), 1);
-  v_patience int := greatest(coalesce(
-    nullif(current_setting('pg_durable.new_transaction_start_timeout', true), '')::int, 5), 1);
+  v_slots int := df._setting('max_new_transaction_starts', 2, 1, 1000);
+  v_patience int := df._setting('new_transaction_start_timeout', 5, 1, 3600);
   v_deadline timestamptz := clock_timestamp() + make_interval(secs => v_patience);
 begin
   loop
