@@ -18,10 +18,9 @@ from pg_durable.cli.options import (
     Quiet,
     Verbose,
     one_dsn,
+    settings_of,
 )
 from pg_durable.cli.target import as_uri, resolve_dsn
-from pg_durable.errors import InvalidWorkflow
-from pg_durable.settings import Settings
 
 if TYPE_CHECKING:
     from pg_durable.embedded import EmbeddedServer
@@ -72,7 +71,7 @@ def up(
     server = EmbeddedServer(data, listen=listen, port=port)
     log.info("starting PostgreSQL in %s", server.directory)
     with server:
-        settings = _settings(dsn=server.dsn(), max_user_connections=max_user_connections)
+        settings = settings_of(dsn=server.dsn(), max_user_connections=max_user_connections)
         install(settings.dsn)
         _print_how_to_connect(server, listen)
         run_worker(settings, wait_for_server=True)
@@ -119,7 +118,7 @@ def worker(
     from pg_durable.client import probe
     from pg_durable.engine.worker import run_worker
 
-    settings = _settings(
+    settings = settings_of(
         dsn=resolve_dsn(one_dsn(dsn, dsn_option)),
         identity=identity,
         max_user_connections=max_user_connections,
@@ -133,13 +132,6 @@ def worker(
     if not wait_for_server:
         asyncio.run(probe(settings.dsn))  # says best why there is no connection
     run_worker(settings, wait_for_server=wait_for_server)
-
-
-def _settings(**flags: str | float | None) -> Settings:
-    try:
-        return Settings.load(None, **flags)
-    except InvalidWorkflow as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 def _print_how_to_connect(server: "EmbeddedServer", listen: str | None) -> None:
