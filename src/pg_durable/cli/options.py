@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from pg_durable.errors import InvalidWorkflow
+from pg_durable.settings import Settings
+
 DSN_HELP = "The database, as libpq's URI or keywords. The main help says what counts without it."
 
 Dsn = Annotated[str | None, typer.Option("--dsn", metavar="DSN", show_default=False, help=DSN_HELP)]
@@ -64,3 +67,11 @@ def workflow_text(given: str | None, file: Path | None, what: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise typer.BadParameter(f"{file} cannot be read: {reason}.") from None
+
+
+def settings_of(**flags: str | float | None) -> Settings:
+    """The settings of the environment and the options."""
+    try:
+        return Settings.load(None, **flags)
+    except InvalidWorkflow as error:
+        raise typer.BadParameter(str(error)) from None
