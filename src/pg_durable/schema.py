@@ -38,6 +38,7 @@ FUNCTION_FILES = (
     "progress.sql",
     "explain.sql",
     "grants.sql",
+    "workers.sql",
     "search_path.sql",
 )
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from pg_durable.errors import InvalidWorkflow
 
+# The settings that are one of a few words.
+_CHOICES = {"identity": ("login", "set_role")}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -14,6 +17,8 @@ class Settings:
 
     Attributes:
         dsn: libpq connection string of the worker's own sessions; empty: libpq's defaults.
+        identity: how steps get the rights of their role: `login` as it, or log in as the worker
+            and `set_role`.
         max_user_connections: SQL steps running at the same time, one session each.
         claim_ahead: instances held per session, so that none waits for the next claim.
         poll_interval: how often an idle worker looks without being told.
@@ -34,6 +39,7 @@ class Settings:
     """
 
     dsn: str = ""
+    identity: str = "login"
     max_user_connections: int = 10
     claim_ahead: int = 8
     poll_interval: float = 1.0
@@ -58,7 +64,8 @@ class Settings:
         """Read the environment, then let flags that are not None win.
 
         Raises:
-            InvalidWorkflow: a value that is not a number, or out of its range.
+            InvalidWorkflow: a value that is not a number, out of its range, or none of the
+                words that there are.
         """
         environment = os.environ if environment is None else environment
         defaults = cls()
@@ -71,6 +78,7 @@ class Settings:
                 given = environment.get(source)
             if given is not None:
                 values[item.name] = _convert(source, given, getattr(defaults, item.name))
+                _refuse_unknown(source, values[item.name], _CHOICES.get(item.name))
         return replace(defaults, **values)
 
 
@@ -87,3 +95,8 @@ def _convert(source: str, given: str | float, default: str | float) -> str | flo
     if not minimum <= value < float("inf"):
         raise InvalidWorkflow(f"{source} is {given}; it must be at least {minimum}, and finite.")
     return value
+
+
+def _refuse_unknown(source: str, value: object, choices: tuple[str, ...] | None) -> None:
+    if choices is not None and value not in choices:
+        raise InvalidWorkflow(f"{source} is {value!r}; it must be {' or '.join(choices)}.")

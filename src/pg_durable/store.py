@@ -45,6 +45,23 @@ _UNREGISTER = """
     where 'df'::pg_catalog.regnamespace = $2::pg_catalog.oid
       and (select s.migration from df._schema s) = $3
 """
+# A role's own settings, those for the database last; only what every role may set.
+_ROLE = """
+select r.rolsuper, s.name, s.value
+from pg_roles r
+left join lateral (
+  select split_part(c.item, '=', 1) as name, substr(c.item, position('=' in c.item) + 1) as value,
+    d.setdatabase, c.number
+  from pg_db_role_setting d
+  cross join lateral unnest(d.setconfig) with ordinality c (item, number)
+  left join pg_settings p on p.name = split_part(c.item, '=', 1)
+  where d.setrole = r.oid
+    and d.setdatabase in (0, (select b.oid from pg_database b
+                              where b.datname = coalesce(nullif($2, ''), current_database())))
+    and coalesce(p.context = 'user', split_part(c.item, '=', 1) like '%.%')
+    and coalesce(p.name, '') not in ('role', 'session_authorization')) s on true
+where r.rolname = $1
+order by s.setdatabase, s.number"""
 
 
 class StoreError(PgDurableError):
@@ -161,6 +178,13 @@ class Checkpoint:
         ]
 
 
+class Role(NamedTuple):
+    """What a session that takes a role must know of it."""
+
+    superuser: bool
+    defaults: Mapping[str, str]  # of `alter role … set`
+
+
 class Store:
     """The engine's calls, on a session of the worker's own role.
 
@@ -244,6 +268,16 @@ class Store:
             "select * from df._lost($1, $2)", worker, orjson.dumps(list(instances))
         )
         return [row[0] for row in rows if row[0]]
+
+    async def submitter(self, instance: str) -> str | None:
+        """The role of an instance by its present name; None when it is gone."""
+        return (await self._row("select df._submitter($1)", instance))[0]
+
+    async def role(self, role: str, database: str | None) -> Role:
+        """What there is to know of a role before a session takes it. None of it, if it is gone."""
+        rows = await self._rows(_ROLE, role, database or "")
+        defaults = {name: value or "" for _, name, value in rows if name}
+        return Role(any(superuser == "t" for superuser, _, _ in rows), defaults)
 
     async def save(self, worker: int, savings: Sequence[Saving]) -> dict[str, str]:
         """Record progress of many instances in one commit; returns those not recorded, and why:

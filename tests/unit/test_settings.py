@@ -31,6 +31,11 @@ def test_flags_win_over_the_environment_and_the_environment_over_defaults() -> N
             "2.5",
             "PG_DURABLE_MAX_USER_CONNECTIONS is '2.5', which is not a number.",
         ),
+        (
+            "PG_DURABLE_IDENTITY",
+            "sudo",
+            "PG_DURABLE_IDENTITY is 'sudo'; it must be login or set_role.",
+        ),
     ],
 )
 def test_a_value_out_of_range_is_named(name: str, value: str, message: str) -> None:

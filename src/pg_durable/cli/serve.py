@@ -12,14 +12,14 @@ import typer
 from pg_durable.cli.logs import log_to_stderr
 from pg_durable.cli.options import (
     Dsn,
+    Identity,
     MaxUserConnections,
     Quiet,
     Verbose,
     one_dsn,
+    settings_of,
 )
 from pg_durable.cli.target import as_uri, names_of, resolve_dsn
-from pg_durable.errors import InvalidWorkflow
-from pg_durable.settings import Settings
 
 if TYPE_CHECKING:
     from pg_durable.embedded import EmbeddedServer
@@ -70,7 +70,7 @@ def up(
     server = EmbeddedServer(data, listen=listen, port=port)
     log.info("starting PostgreSQL in %s", server.directory)
     with server:
-        settings = _settings(dsn=server.dsn(), max_user_connections=max_user_connections)
+        settings = settings_of(dsn=server.dsn(), max_user_connections=max_user_connections)
         install(settings.dsn)
         _print_how_to_connect(server, listen)
         run_workers({"": settings}, wait_for_server=True, wait_for_schema=True)
@@ -96,6 +96,7 @@ def worker(
         bool,
         typer.Option("--wait-for-schema", help="Wait for a df schema that is missing or too old."),
     ] = False,
+    identity: Identity = None,
     max_user_connections: MaxUserConnections = None,
     poll_interval: Annotated[
         float | None, _seconds("Pause between looks for work that it was not told of.", 1)
@@ -137,8 +138,9 @@ def worker(
     else:
         given = [resolve_dsn(one_dsn(dsns[0] if dsns else None, dsn_option))]
     databases = {
-        name: _settings(
+        name: settings_of(
             dsn=dsn,
+            identity=identity,
             max_user_connections=max_user_connections,
             poll_interval=poll_interval,
             lease=lease,
@@ -153,13 +155,6 @@ def worker(
         for dsn in given:
             asyncio.run(probe(dsn))  # says best why there is no connection
     run_workers(databases, wait_for_server=wait_for_server, wait_for_schema=wait_for_schema)
-
-
-def _settings(**flags: str | float | None) -> Settings:
-    try:
-        return Settings.load(None, **flags)
-    except InvalidWorkflow as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 def _print_how_to_connect(server: "EmbeddedServer", listen: str | None) -> None:

@@ -19,12 +19,12 @@ from pg_durable.errors import (
     ServerUnavailable,
     StepRefused,
 )
+from pg_durable.graph.idempotency import idempotency_key
 from pg_durable.graph.nodes import TERMINAL, Graph, LoopRow, NodeType, Row, make_node
 from pg_durable.graph.outcomes import Failed, Leaf, Outcome, Progress
 from pg_durable.graph.waits import SignalWait
 from pg_durable.graph.walk import Walk
-from pg_durable.lanes.pool import LoginRefused
-from pg_durable.lanes.session import Statement
+from pg_durable.lanes.session import LoginRefused, Statement
 from pg_durable.steps.sql import RunAgain, statement_of
 from pg_durable.store import Claimed, Left, Saving, StoreError
 from pg_durable.wire import ConnectionLost
@@ -277,6 +277,7 @@ class Run:
         except (LimitExceeded, StepRefused) as error:
             return self.walk.settle(step.leaf, Failed.of(error))
         except LoginRefused as error:
+            await self._check_name()
             return self.walk.settle(step.leaf, self._login_failure(error))
         finally:
             self._steps.discard(step)
@@ -284,7 +285,7 @@ class Run:
     def statement_of(self, leaf: Leaf) -> Statement:
         """A leaf's statement, with names and variables filled in."""
         text = statement_of(leaf, self._variables, self.context.settings.max_result_bytes)
-        return Statement(text, leaf.idempotency_key(self.claimed.id))
+        return Statement(text, idempotency_key(self.claimed.id, leaf.node.id, leaf.generation))
 
     async def check_claim(self) -> None:
         """Raise LeaseLost if the instance was cancelled or taken over."""
@@ -300,6 +301,12 @@ class Run:
         """A checkpoint is not under way any more, whatever became of it."""
         self.ledger.committing -= 1
         self._changed.set()
+
+    async def _check_name(self) -> None:
+        """Walk again where the role was renamed since the claim: it is the new name that counts."""
+        name = await self.context.saver.store.submitter(self.claimed.id)
+        if name not in (None, self.claimed.role):
+            raise RunAgain(f"role {self.claimed.role} is called {name} now")
 
     def _login_failure(self, error: LoginRefused) -> Failed:
         database = self._elsewhere or self.context.database

@@ -46,7 +46,7 @@ class Session:
         self._engine_wire = engine
         self._store = Store(engine, schema)
         self._attention = asyncio.Event()  # something may be due, or there is room again
-        self._pool = LanePool(settings)
+        self._pool = LanePool(settings, self._store)
         self._context = Context(
             settings=settings,
             database=(engine.pg.db or b"").decode(),

@@ -18,7 +18,15 @@ from collections.abc import Awaitable, Sequence
 from psycopg import pq
 
 from pg_durable.graph.outcomes import Done
-from pg_durable.lanes.session import OK, Statement, StepSession, error_field, is_misfit, rejection
+from pg_durable.lanes.session import (
+    OK,
+    Statement,
+    StepSession,
+    error_field,
+    is_misfit,
+    rejection,
+    role_to_take,
+)
 from pg_durable.store import (
     CHECKPOINT,
     CHECKPOINT_FORMATS,
@@ -40,6 +48,8 @@ _ROLLBACK = b"pg_durable_rollback"
 _CHECKPOINT = b"pg_durable_checkpoint"
 # The deferred triggers and constraints of the user's statement.
 _DEFERRED = b"pg_durable_deferred"
+# Of sessions that take a role for each statement: back to the one that logged in.
+_OWN_ROLE = b"pg_durable_own_role"
 # After those, what DISCARD ALL does, less the plans: those make the next step fast. The first of
 # these also makes sure that the checkpoint is called by the role that logged in.
 _CLEANING = {
@@ -59,6 +69,7 @@ _STATEMENTS = {
     _COMMIT: "commit",
     _ROLLBACK: "rollback",
     _CHECKPOINT: CHECKPOINT,
+    _OWN_ROLE: "set role none",
     **_CLEANING,
 }
 
@@ -72,15 +83,18 @@ Started = Awaitable[Results]
 class Lane(StepSession):
     """A session in the database with the `df` schema."""
 
-    def __init__(self, wire: Wire, max_result_bytes: int) -> None:
-        super().__init__(wire, max_result_bytes)
+    def __init__(self, wire: Wire, max_result_bytes: int, take_role: str | None = None) -> None:
+        super().__init__(wire, max_result_bytes, take_role)
+        self._cleaning = list(_CLEANING)
+        if take_role is not None:  # right after the session authorization, which may bring a role
+            self._cleaning.insert(2, _OWN_ROLE)
         self.prepared = True
         # Otherwise a change of a node's row during its step would make the checkpoint fail.
         self.sees_commits = True
 
     @classmethod
-    async def open(cls, conninfo: str, max_result_bytes: int) -> "Lane":
-        """Log in and prepare what every step uses.
+    async def open(cls, conninfo: str, max_result_bytes: int, role: str | None = None) -> "Lane":
+        """Log in and prepare what every step uses; with `role`, steps take that role.
 
         Raises:
             ServerUnavailable: the server cannot be reached or refused the login.
@@ -88,6 +102,8 @@ class Lane(StepSession):
             Rejected: there is no `df` schema, or not one that fits.
         """
         wire = await Wire.connect(conninfo)
+        wire.execute("show role")
+        wire.execute(_STATEMENTS[_OWN_ROLE])  # the role of `alter role … set role` need not use df
         for name, statement in _STATEMENTS.items():
             wire.prepare(name, statement, CHECKPOINT_TYPES if name == _CHECKPOINT else ())
         wire.execute("show default_transaction_isolation")
@@ -99,18 +115,20 @@ class Lane(StepSession):
         except BaseException:
             wire.close()
             raise
-        lane = cls(wire, max_result_bytes)
+        lane = cls(wire, max_result_bytes, role_to_take(role, results[0]))
         lane.sees_commits = results[-1].get_value(0, 0) == b"read committed"
         return lane
 
     def begin(self, statement: Statement) -> Started:
         """Begin a transaction and start the statement in it; `result` awaits its end."""
         self._queue(_BEGIN)
-        may_commit = _MAY_COMMIT.match(statement.text) is not None
-        if may_commit:
+        before = 1
+        if _MAY_COMMIT.match(statement.text):
             self._set_key(statement.key, local=True)
+            before += 1
+        before += self._take_role()
         self._wire.execute(statement.text)
-        return self._wire.sync(chunked_after=1 + may_commit)
+        return self._wire.sync(chunked=before)
 
     async def result(self, started: Started) -> Done:
         """The result of a started statement; its transaction is still open.
@@ -118,18 +136,21 @@ class Lane(StepSession):
         Raises:
             Rejected: the statement failed; the transaction is to be rolled back.
             LimitExceeded: the result is too large; likewise.
+            LoginRefused: the session may not take the role of the step.
             ConnectionLost, StepRefused: the session is gone.
         """
-        begin, *_, result = await started
+        begin, *ours, result = await started
         if begin.status not in OK:
             raise ConnectionLost(error_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
+        self._check_role(ours)
         return await self._result_of(result)
 
     async def execute_alone(self, statement: Statement) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""
         self._queue(_ROLLBACK)
         self._set_key(statement.key, local=False)
-        await self._wire.sync()
+        self._take_role()
+        self._check_role(await self._wire.sync())
         self.forget_prepared()
         self._wire.execute(statement.text)
         (result,) = await self._wire.sync()
@@ -167,7 +188,7 @@ class Lane(StepSession):
     async def _finish(
         self, before: Sequence[bytes], checkpoint: Checkpoint, following: Statement | None
     ) -> Started | None:
-        cleaning = [*before, *_CLEANING]
+        cleaning = [*before, *self._cleaning]
         for name in cleaning:
             self._queue(name)
         self._queue(_CHECKPOINT, checkpoint.params(), CHECKPOINT_TYPES, CHECKPOINT_FORMATS)

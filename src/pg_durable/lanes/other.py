@@ -12,7 +12,15 @@ from collections.abc import Sequence
 from psycopg import pq
 
 from pg_durable.graph.outcomes import Done
-from pg_durable.lanes.session import OK, Rejected, Statement, StepSession, error_field, rejection
+from pg_durable.lanes.session import (
+    OK,
+    Rejected,
+    Statement,
+    StepSession,
+    error_field,
+    rejection,
+    role_to_take,
+)
 from pg_durable.wire import ConnectionLost, Results, Wire
 from pg_durable.wire.arrays import text_array
 
@@ -32,18 +40,30 @@ _BINARY = (1,)
 class OtherLane(StepSession):
     """A session in another database; nothing of ours is installed there."""
 
-    def __init__(self, wire: Wire, max_result_bytes: int) -> None:
-        super().__init__(wire, max_result_bytes)
+    def __init__(self, wire: Wire, max_result_bytes: int, take_role: str | None = None) -> None:
+        super().__init__(wire, max_result_bytes, take_role)
         self._in_transaction = False
 
     @classmethod
-    async def open(cls, conninfo: str, max_result_bytes: int) -> "OtherLane":
-        """Log in.
+    async def open(
+        cls, conninfo: str, max_result_bytes: int, role: str | None = None
+    ) -> "OtherLane":
+        """Log in; with `role`, steps take that role.
 
         Raises:
             ServerUnavailable: the server cannot be reached or refused the login.
+            ConnectionLost: it went away at once.
         """
-        return cls(await Wire.connect(conninfo), max_result_bytes)
+        wire = await Wire.connect(conninfo)
+        wire.execute("show role")
+        try:
+            (shown,) = await wire.sync()
+            if shown.status not in OK:
+                raise rejection(shown, of_the_user=False)
+        except BaseException:
+            wire.close()
+            raise
+        return cls(wire, max_result_bytes, role_to_take(role, shown))
 
     async def execute(self, statement: Statement) -> Done:
         """Run a statement; its transaction stays open.
@@ -51,24 +71,26 @@ class OtherLane(StepSession):
         Raises:
             Rejected: the statement failed; the transaction is to be rolled back.
             LimitExceeded: the result is too large; likewise.
+            LoginRefused: the session may not take the role of the step.
             ConnectionLost, StepRefused: the session is gone.
         """
         self._in_transaction = True
         self._wire.execute("begin")
         self._set_key(statement.key, local=True)
+        before = 2 + self._take_role()
         self._wire.execute(statement.text)
-        begin, set_key, result = await self._wire.sync(chunked_after=2)
-        for ours in (begin, set_key):
-            if ours.status not in OK:
-                message = error_field(ours, pq.DiagnosticField.MESSAGE_PRIMARY)
-                raise ConnectionLost(message or "a step could not begin")
+        begin, *ours, result = await self._wire.sync(chunked=before)
+        if begin.status not in OK:
+            raise ConnectionLost(error_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
+        self._check_role(ours)
         return await self._result_of(result)
 
     async def execute_alone(self, statement: Statement) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""
         self._wire.execute(_ROLLBACK)
         self._set_key(statement.key, local=False)
-        await self._wire.sync()
+        self._take_role()
+        self._check_role(await self._wire.sync())
         self._in_transaction = False
         self._wire.execute(statement.text)
         (result,) = await self._wire.sync()

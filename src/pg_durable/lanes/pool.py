@@ -5,34 +5,20 @@ import time
 from collections import defaultdict
 from typing import overload
 
-from pg_durable.errors import ServerUnavailable
 from pg_durable.lanes.lane import Lane
+from pg_durable.lanes.login import log_in
 from pg_durable.lanes.other import OtherLane
 from pg_durable.lanes.session import StepSession
 from pg_durable.settings import Settings
-from pg_durable.wire.dsn import step_dsn
-
-# What a server says when it will not let the role in however often it is asked.
-_FINAL = (
-    "authentication failed",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "is not permitted to log in",
-    "no password supplied",
-    "permission denied for database",
-    "is not currently accepting connections",
-)
-
-
-class LoginRefused(Exception):
-    """The role cannot log in, so its step fails."""
+from pg_durable.store import Store
 
 
 class LanePool:
     """At most `max_user_connections` sessions, handed out first come, first served."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
+        self._store = store
         self._free = asyncio.Semaphore(settings.max_user_connections)
         self._idle: defaultdict[tuple[str, str | None], list[StepSession]] = defaultdict(list)
         self._open = 0
@@ -99,13 +85,9 @@ class LanePool:
             self._close_longest_idle()
         self._open += 1
         try:
-            conninfo = step_dsn(self._settings.dsn, role, database)
-            kind = Lane if database is None else OtherLane
-            return await kind.open(conninfo, self._settings.max_result_bytes)
-        except BaseException as error:
+            return await log_in(self._settings, self._store, role, database)
+        except BaseException:
             self._open -= 1
-            if isinstance(error, ServerUnavailable) and any(t in error.message for t in _FINAL):
-                raise LoginRefused(error.message) from error
             raise
 
     def _close_longest_idle(self) -> None:

@@ -3,14 +3,14 @@
 import time
 from typing import NamedTuple
 
-from psycopg import pq
+from psycopg import pq, sql
 from psycopg.pq.abc import PGresult
 
 from pg_durable.errors import LeaseLost, LimitExceeded
 from pg_durable.graph.outcomes import Done, Failed
 from pg_durable.graph.results import Column, encode, is_native
 from pg_durable.store import MISFITS, SET_KEY
-from pg_durable.wire import ConnectionLost, Wire
+from pg_durable.wire import ConnectionLost, Results, Wire
 
 _JSON_OID = 114
 
@@ -34,12 +34,21 @@ class Rejected(Exception):
         self.of_the_user = of_the_user
 
 
-class StepSession:
-    """One session of a submitting role. Used by one step at a time."""
+class LoginRefused(Exception):
+    """The session may not have the role that it needs, so the role's step fails."""
 
-    def __init__(self, wire: Wire, max_result_bytes: int) -> None:
+
+class StepSession:
+    """One session of a submitting role. Used by one step at a time.
+
+    `take_role` is the statement that takes the role of the steps, where that is not the one
+    that logged in. It is sent with each step, so that it is the name's present bearer who counts.
+    """
+
+    def __init__(self, wire: Wire, max_result_bytes: int, take_role: str | None = None) -> None:
         self._wire = wire
         self._max_result_bytes = max_result_bytes
+        self._taking_role = take_role
         self._rows: list[list[bytes | None]] = []
         self._bytes = 0
         wire.on_rows = self._take
@@ -55,6 +64,22 @@ class StepSession:
     def close(self) -> None:
         """Close the session; the server rolls back what it was doing."""
         self._wire.close()
+
+    def _take_role(self) -> int:
+        """Queue what takes the role of the step; returns how many statements that is."""
+        if self._taking_role is None:
+            return 0
+        self._wire.execute(self._taking_role)
+        return 1
+
+    def _check_role(self, results: Results) -> None:
+        for result in results:
+            if result.status not in OK:
+                error = rejection(result)
+                if isinstance(error, Rejected):
+                    message = error_field(result, pq.DiagnosticField.MESSAGE_PRIMARY)
+                    raise LoginRefused(message) from error
+                raise error
 
     def _set_key(self, key: str, *, local: bool) -> None:
         self._wire.execute(SET_KEY, [key.encode(), b"true" if local else b"false"])
@@ -133,6 +158,14 @@ def rejection(result: PGresult, *, of_the_user: bool = True) -> Exception:
     }
     failure = Failed(f"SQL execution failed: error returned from database: {message}", details)
     return Rejected(failure, sqlstate, of_the_user=of_the_user)
+
+
+def role_to_take(role: str | None, shown: PGresult) -> str | None:
+    """The statement that takes a role for steps, or the one that `show role` has shown after the
+    login; None: the role that logged in is the one."""
+    if role is not None:
+        return "set role " + sql.Identifier(role).as_string()
+    return None if shown.get_value(0, 0) == b"none" else "reset role"
 
 
 def is_misfit(result: PGresult) -> bool:

@@ -42,8 +42,8 @@ class Wire:
         # raise LimitExceeded to end the session.
         self.on_rows: Callable[[PGresult], None] | None = None
         self._loop = asyncio.get_running_loop()
-        # Who waits for how many results (None: for all up to the next sync), and after how many
-        # of them rows come in chunks.
+        # Who waits for how many results (None: for all up to the next sync), and the rows of
+        # which one (counted from 0; None: of none) come in chunks.
         self._waiting: deque[tuple[asyncio.Future[Results], int | None, int | None]] = deque()
         self._queued = 0
         self._results: Results = []
@@ -100,16 +100,16 @@ class Wire:
         self._queued = 0
         return future
 
-    def sync(self, *, chunked_after: int | None = None) -> "asyncio.Future[Results]":
+    def sync(self, *, chunked: int | None = None) -> "asyncio.Future[Results]":
         """Send all that is queued; the future gives one result a statement (since `part()`).
 
-        The rows of the statement that comes after so many go to `on_rows` as they come.
+        The rows of statement number `chunked`, counted from 0, go to `on_rows` as they come.
 
         The future raises ConnectionLost, or StepRefused when a statement began a COPY with the
         client; the session is closed in both cases.
         """
         future: asyncio.Future[Results] = self._loop.create_future()
-        self._waiting.append((future, None, chunked_after))
+        self._waiting.append((future, None, chunked))
         self._send(self.pg.pipeline_sync)
         self._send(self._flush)
         self._queued = 0
@@ -153,7 +153,8 @@ class Wire:
             while self._waiting and not pg.is_busy():
                 result = pg.get_result()
                 if result is None:
-                    if len(self._results) == self._waiting[0][2]:
+                    chunked = self._waiting[0][2] == len(self._results)
+                    if chunked and pg.pipeline_status != pq.PipelineStatus.ABORTED:
                         pg.set_chunked_rows_mode(_CHUNK)
                     continue
                 if result.status == pq.ExecStatus.TUPLES_CHUNK and self.on_rows is not None:
