@@ -17,7 +17,7 @@ from integration.cli.running import Cli
 from pg_durable.embedded import EmbeddedServer
 from pg_durable.engine.worker import Worker
 from pg_durable.schema import install
-from pg_durable.settings import numbers
+from pg_durable.settings import documented
 from support.database import Database
 from support.documents import ROOT, blocks, normal, psql_session, tables
 from support.waiting import until
@@ -218,7 +218,7 @@ def test_every_link_leads_somewhere() -> None:
 def test_the_settings_table_is_that_of_the_program() -> None:
     rows = list(tables(SETTINGS, "setting", "default", "range", "means"))
 
-    about = [(item, item.metadata["about"]) for item in numbers()]
+    about = [(item, item.metadata["about"]) for item in documented()]
     assert [row for row in rows if "." not in row[0]] == [
         [item.name, f"{item.default:.10g}", f"{a.least:.0f} – {a.most:.0f}", a.means]
         for item, a in about

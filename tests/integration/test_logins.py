@@ -302,7 +302,7 @@ async def test_whom_the_server_refuses_has_its_steps_fail_whatever_the_language(
         "password authentication failed",
     ) * 2
     for name, words, reason in zip(names, said, reasons, strict=True):
-        assert words.startswith(f"Failed to connect to database '(the worker's)' as '{name}'. ")
+        assert words.startswith(f"Failed to connect to database 'postgres' as '{name}'. ")
         assert reason in words
 
 

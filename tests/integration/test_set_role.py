@@ -42,6 +42,25 @@ async def test_each_step_of_a_chain_has_the_rights_of_its_role(
     assert await user.rows("select who from seen") == [("spec_user",)] * 3
 
 
+async def test_each_step_in_another_database_has_the_rights_of_its_role(
+    db: Database, user: Database, spec_worker: str
+) -> None:
+    who = "select session_user::text as login, current_user::text as who"
+    instances = [
+        await user.scalar(f"select df.start({workflow}, null, 'postgres')")
+        for workflow in (
+            f"'set role none' ~> 'set session authorization default' ~> '{who}'",
+            f"'vacuum pg_catalog.pg_class' ~> '{who}'",
+        )
+    ]
+
+    async with worker_here(spec_worker, identity="set_role", max_user_connections=1):
+        for instance in instances:
+            assert await user.completed_rows(instance) == [
+                {"login": "spec_worker", "who": "spec_user"}
+            ]
+
+
 async def test_steps_in_a_transaction_of_their_own_have_the_rights_of_their_role(
     db: Database, user: Database, spec_worker: str
 ) -> None:

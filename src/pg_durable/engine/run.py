@@ -19,6 +19,7 @@ from pg_durable.errors import (
     ServerUnavailable,
     StepRefused,
 )
+from pg_durable.graph.idempotency import idempotency_key
 from pg_durable.graph.nodes import TERMINAL, Graph, LoopRow, NodeType, Row, make_node
 from pg_durable.graph.outcomes import Failed, Leaf, Outcome, Progress
 from pg_durable.graph.waits import SignalWait
@@ -284,7 +285,7 @@ class Run:
     def statement_of(self, leaf: Leaf) -> Statement:
         """A leaf's statement, with names and variables filled in."""
         text = statement_of(leaf, self._variables, self.context.settings.max_result_bytes)
-        return Statement(text, leaf.idempotency_key(self.claimed.id))
+        return Statement(text, idempotency_key(self.claimed.id, leaf.node.id, leaf.generation))
 
     async def check_claim(self) -> None:
         """Raise LeaseLost if the instance was cancelled or taken over."""

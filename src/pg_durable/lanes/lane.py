@@ -25,7 +25,7 @@ from pg_durable.lanes.session import (
     error_field,
     is_misfit,
     rejection,
-    taking,
+    role_to_take,
 )
 from pg_durable.store import (
     CHECKPOINT,
@@ -81,15 +81,10 @@ Started = Awaitable[Results]
 
 
 class Lane(StepSession):
-    """A session in the database with the `df` schema.
-
-    `take_role` is the statement that takes the role of the steps, where that is not the one
-    that logged in. It is sent with each step, so that it is the name's present bearer who counts.
-    """
+    """A session in the database with the `df` schema."""
 
     def __init__(self, wire: Wire, max_result_bytes: int, take_role: str | None = None) -> None:
-        super().__init__(wire, max_result_bytes)
-        self._take_role = take_role
+        super().__init__(wire, max_result_bytes, take_role)
         self._cleaning = list(_CLEANING)
         if take_role is not None:  # right after the session authorization, which may bring a role
             self._cleaning.insert(2, _OWN_ROLE)
@@ -120,25 +115,20 @@ class Lane(StepSession):
         except BaseException:
             wire.close()
             raise
-        take_role = None
-        if role is not None:
-            take_role = taking(role)
-        elif results[0].get_value(0, 0) != b"none":
-            take_role = "reset role"
-        lane = cls(wire, max_result_bytes, take_role)
+        lane = cls(wire, max_result_bytes, role_to_take(role, results[0]))
         lane.sees_commits = results[-1].get_value(0, 0) == b"read committed"
         return lane
 
     def begin(self, statement: Statement) -> Started:
         """Begin a transaction and start the statement in it; `result` awaits its end."""
         self._queue(_BEGIN)
-        if self._take_role is not None:
-            self._wire.execute(self._take_role)
-        may_commit = _MAY_COMMIT.match(statement.text) is not None
-        if may_commit:
+        before = 1
+        if _MAY_COMMIT.match(statement.text):
             self._set_key(statement.key, local=True)
+            before += 1
+        before += self._take_role()
         self._wire.execute(statement.text)
-        return self._wire.sync(chunked=1 + (self._take_role is not None) + may_commit)
+        return self._wire.sync(chunked=before)
 
     async def result(self, started: Started) -> Done:
         """The result of a started statement; its transaction is still open.
@@ -149,20 +139,18 @@ class Lane(StepSession):
             LoginRefused: the session may not take the role of the step.
             ConnectionLost, StepRefused: the session is gone.
         """
-        begin, *before, result = await started
+        begin, *ours, result = await started
         if begin.status not in OK:
             raise ConnectionLost(error_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
-        self._check_role(before)
+        self._check_role(ours)
         return await self._result_of(result)
 
     async def execute_alone(self, statement: Statement) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""
         self._queue(_ROLLBACK)
-        if self._take_role is not None:
-            self._wire.execute(self._take_role)
         self._set_key(statement.key, local=False)
-        _, *before = await self._wire.sync()
-        self._check_role(before)
+        self._take_role()
+        self._check_role(await self._wire.sync())
         self.forget_prepared()
         self._wire.execute(statement.text)
         (result,) = await self._wire.sync()

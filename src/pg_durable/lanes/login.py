@@ -39,6 +39,7 @@ async def log_in(
         LoginRefused: the role's steps will not be let run, however often it is tried.
         ServerUnavailable: no session can be had now.
     """
+    kind = Lane if database is None else OtherLane
     limit = settings.max_result_bytes
     kind = Lane if database is None else OtherLane
     if settings.identity == "set_role":

@@ -19,7 +19,7 @@ from pg_durable.lanes.session import (
     StepSession,
     error_field,
     rejection,
-    taking,
+    role_to_take,
 )
 from pg_durable.wire import ConnectionLost, Results, Wire
 from pg_durable.wire.arrays import text_array
@@ -40,9 +40,8 @@ _BINARY = (1,)
 class OtherLane(StepSession):
     """A session in another database; nothing of ours is installed there."""
 
-    def __init__(self, wire: Wire, max_result_bytes: int, take_role: str) -> None:
-        super().__init__(wire, max_result_bytes)
-        self._role = take_role
+    def __init__(self, wire: Wire, max_result_bytes: int, take_role: str | None = None) -> None:
+        super().__init__(wire, max_result_bytes, take_role)
         self._in_transaction = False
 
     @classmethod
@@ -53,10 +52,18 @@ class OtherLane(StepSession):
 
         Raises:
             ServerUnavailable: the server cannot be reached or refused the login.
+            ConnectionLost: it went away at once.
         """
-        # Cleaning the session undoes the role that `alter role … set role` brings.
-        take_role = "reset role" if role is None else taking(role)
-        return cls(await Wire.connect(conninfo), max_result_bytes, take_role)
+        wire = await Wire.connect(conninfo)
+        wire.execute("show role")
+        try:
+            (shown,) = await wire.sync()
+            if shown.status not in OK:
+                raise rejection(shown, of_the_user=False)
+        except BaseException:
+            wire.close()
+            raise
+        return cls(wire, max_result_bytes, role_to_take(role, shown))
 
     async def execute(self, statement: Statement) -> Done:
         """Run a statement; its transaction stays open.
@@ -69,23 +76,21 @@ class OtherLane(StepSession):
         """
         self._in_transaction = True
         self._wire.execute("begin")
-        self._wire.execute(self._role)
         self._set_key(statement.key, local=True)
+        before = 2 + self._take_role()
         self._wire.execute(statement.text)
-        begin, *before, result = await self._wire.sync(chunked=3)
+        begin, *ours, result = await self._wire.sync(chunked=before)
         if begin.status not in OK:
-            message = error_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY)
-            raise ConnectionLost(message or "a step could not begin")
-        self._check_role(before)
+            raise ConnectionLost(error_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
+        self._check_role(ours)
         return await self._result_of(result)
 
     async def execute_alone(self, statement: Statement) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""
         self._wire.execute(_ROLLBACK)
-        self._wire.execute(self._role)
         self._set_key(statement.key, local=False)
-        _, *before = await self._wire.sync()
-        self._check_role(before)
+        self._take_role()
+        self._check_role(await self._wire.sync())
         self._in_transaction = False
         self._wire.execute(statement.text)
         (result,) = await self._wire.sync()

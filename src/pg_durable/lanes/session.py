@@ -39,11 +39,16 @@ class LoginRefused(Exception):
 
 
 class StepSession:
-    """One session of a submitting role. Used by one step at a time."""
+    """One session of a submitting role. Used by one step at a time.
 
-    def __init__(self, wire: Wire, max_result_bytes: int) -> None:
+    `take_role` is the statement that takes the role of the steps, where that is not the one
+    that logged in. It is sent with each step, so that it is the name's present bearer who counts.
+    """
+
+    def __init__(self, wire: Wire, max_result_bytes: int, take_role: str | None = None) -> None:
         self._wire = wire
         self._max_result_bytes = max_result_bytes
+        self._taking_role = take_role
         self._rows: list[list[bytes | None]] = []
         self._bytes = 0
         wire.on_rows = self._take
@@ -60,14 +65,20 @@ class StepSession:
         """Close the session; the server rolls back what it was doing."""
         self._wire.close()
 
-    def _check_role(self, taken: Results) -> None:
-        """See that what came before the statement has worked: the role is taken."""
-        for result in taken:
+    def _take_role(self) -> int:
+        """Queue what takes the role of the step; returns how many statements that is."""
+        if self._taking_role is None:
+            return 0
+        self._wire.execute(self._taking_role)
+        return 1
+
+    def _check_role(self, results: Results) -> None:
+        for result in results:
             if result.status not in OK:
                 error = rejection(result)
                 if isinstance(error, Rejected):
-                    words = error_field(result, pq.DiagnosticField.MESSAGE_PRIMARY)
-                    raise LoginRefused(words) from error
+                    message = error_field(result, pq.DiagnosticField.MESSAGE_PRIMARY)
+                    raise LoginRefused(message) from error
                 raise error
 
     def _set_key(self, key: str, *, local: bool) -> None:
@@ -123,11 +134,6 @@ class StepSession:
         raise NotImplementedError
 
 
-def taking(role: str) -> str:
-    """The statement that takes a role."""
-    return "set role " + sql.Identifier(role).as_string()
-
-
 _DETAILS = {
     "detail": pq.DiagnosticField.MESSAGE_DETAIL,
     "hint": pq.DiagnosticField.MESSAGE_HINT,
@@ -152,6 +158,14 @@ def rejection(result: PGresult, *, of_the_user: bool = True) -> Exception:
     }
     failure = Failed(f"SQL execution failed: error returned from database: {message}", details)
     return Rejected(failure, sqlstate, of_the_user=of_the_user)
+
+
+def role_to_take(role: str | None, shown: PGresult) -> str | None:
+    """The statement that takes a role for steps, or the one that `show role` has shown after the
+    login; None: the role that logged in is the one."""
+    if role is not None:
+        return "set role " + sql.Identifier(role).as_string()
+    return None if shown.get_value(0, 0) == b"none" else "reset role"
 
 
 def is_misfit(result: PGresult) -> bool:

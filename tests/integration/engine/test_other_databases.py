@@ -141,7 +141,7 @@ async def test_a_statement_that_must_not_be_in_a_transaction_runs_there_too(
     assert await db.completed_rows(instance) == [{"v": 1}]
     keys = await other.rows("select key from t")
     assert len(keys) == (statement == "call p()")
-    assert all(key.startswith(f"{instance}-") for (key,) in keys)
+    assert all(key.startswith(f"pg_durable-{instance}-") for (key,) in keys)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ async def test_the_key_differs_by_node_iteration_and_instance_and_an_own_step_ha
 
     keys = [key for (key,) in await other.rows("select key from keys")]
     assert len(set(keys)) == len(keys)
-    assert {key.split("-")[0] for key in keys} == set(instances)
+    assert {key.split("-")[1] for key in keys} == set(instances)
     assert await db.completed_rows(own) == [{"key": None}]
 
 
@@ -254,7 +254,7 @@ async def test_a_statement_outside_a_transaction_can_read_its_key_at_home_too(
     assert await db.wait(instance) == "completed", await db.output(instance)
     keys = [key for (key,) in await db.rows("select key from keys")]
     assert len(set(keys)) == 2
-    assert all(key.startswith(f"{instance}-") for key in keys)
+    assert all(key.startswith(f"pg_durable-{instance}-") for key in keys)
 
 
 async def test_a_step_that_is_run_again_has_the_same_key(
