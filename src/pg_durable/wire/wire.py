@@ -153,7 +153,7 @@ class Wire:
             while self._waiting and not pg.is_busy():
                 result = pg.get_result()
                 if result is None:
-                    if self._waiting[0][2] and len(self._results) == 1:
+                    if self._waiting[0][2] and self._first_was_run():
                         pg.set_chunked_rows_mode(_CHUNK)
                     continue
                 if result.status == pq.ExecStatus.TUPLES_CHUNK and self.on_rows is not None:
@@ -177,6 +177,10 @@ class Wire:
         except LimitExceeded as error:
             self._cancel()
             self._lose(error)
+
+    def _first_was_run(self) -> bool:
+        """Whether the second statement is next, and was not called off with the first."""
+        return len(self._results) == 1 and self._results[0].status != pq.ExecStatus.PIPELINE_ABORTED
 
     def _cancel(self) -> None:
         # A server that computes does not look at its socket; a cancel request reaches it.
