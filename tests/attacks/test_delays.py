@@ -11,7 +11,7 @@ from support.waiting import until
 @pytest.mark.parametrize(
     "locks",
     [
-        "select pg_advisory_lock(1885824117, g) from generate_series(1, 50) g",
+        "select pg_advisory_lock(1885824117, g) from generate_series(2, 50) g",
         "select pg_try_advisory_lock(1885824117, 0)",
         "select pg_advisory_lock_shared(1885824117, 0)",
         "select pg_advisory_lock(1346982470, g) from generate_series(0, 9) g",
@@ -83,20 +83,20 @@ async def test_a_workflow_too_large_to_be_read_is_refused(
         await attacker.rows("select df.start(rpad('select 1', 8388609))")
     for name in ("a", "b"):
         await attacker.rows("select df.setvar(%s, repeat('x', 5000000))", name)
-    with pytest.raises(psycopg.Error, match="the variables together have 10000020 bytes; the"):
+    with pytest.raises(psycopg.Error, match="the variables together have 10000022 bytes; the"):
         await attacker.rows("select df.start('select 1')")
 
     assert await attacker.scalar("select count(*) from df.instances") == 0
     await victim.is_unharmed()
 
 
-async def test_workflows_as_large_as_may_be_are_claimed_along_with_those_of_others(
+async def test_a_workflow_as_large_as_may_be_is_claimed_along_with_those_of_others(
     victim: Victim, attacker: Database
 ) -> None:
     await attacker.rows("select df.setvar('large', repeat(chr(1), 1390000))")
     largest = "select df.start('select ''' || repeat(chr(1), 8388000) || '''')"
 
-    await attacker.rows(f"{largest} from generate_series(1, 3)")
+    await attacker.rows(largest)
 
     await victim.is_unharmed()
     await attacker.rows("select df.cancel(id) from df.instances")

@@ -88,7 +88,6 @@ async def test_the_owner_of_the_database_and_of_public_owns_nothing_of_df(
     for attempt in (
         "drop schema df cascade",
         "alter schema df rename to mine",
-        "grant usage on schema df to public",
         "create function df.mine() returns int language sql as 'select 1'",
         "select * from df._signals",
         "update df.instances set status = 'completed'",
