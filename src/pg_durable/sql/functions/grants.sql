@@ -153,7 +153,7 @@ begin
       and p.prorettype = 'trigger'::pg_catalog.regtype
       and a.grantee <> p.proowner
     union
-    select lower(a.privilege_type) || ' on ' || c.oid::regclass, a.grantee
+    select pg_catalog.lower(a.privilege_type) || ' on ' || c.oid::regclass, a.grantee
     from pg_catalog.pg_class c
     cross join lateral pg_catalog.aclexplode(c.relacl) a
     where c.relnamespace = 'df'::pg_catalog.regnamespace
