@@ -224,6 +224,24 @@ async def test_an_upgrade_gives_what_is_newer_to_roles_with_usage(old: Database)
         await old.rows("drop owned by upgraded; drop role upgraded")
 
 
+async def test_after_an_upgrade_no_user_can_lock_the_variables(old: Database) -> None:
+    await old.rows("create role upgraded login; grant usage on schema df to upgraded")
+    await old.rows("grant select, insert, update, delete on df.vars to upgraded")
+
+    install(old.conninfo)
+
+    try:
+        await old.rows("select df.grant_usage('upgraded')")
+        user = await old.connect_as("upgraded")
+        assert await user.scalar("select df.setvar('a', 'b')") == "OK"
+        assert await user.scalar("select df.unsetvar('a')") == "OK"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await user.rows("begin; lock table df.vars in row exclusive mode")
+        await user.close()
+    finally:
+        await old.rows("drop owned by upgraded; drop role upgraded")
+
+
 async def test_an_upgrade_gives_no_more_to_roles_that_have_less_than_usage(old: Database) -> None:
     await old.rows(
         "create role looker login; grant usage on schema df to looker;"

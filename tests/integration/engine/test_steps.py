@@ -226,3 +226,24 @@ async def test_every_type_has_a_json_form(db: Database, worker: Worker) -> None:
         '"pair":{"a":1,"b":["x"]},"small":5,"span":"1 day","range":"[1,5)","moods":["happy"],'
         '"ip":"10.0.0.1","none":[]}],"row_count":1}'
     )
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("deallocate all", None),
+        ("set transaction read only", None),
+        ("insert into t values (1)", "duplicate key value"),
+    ],
+)
+async def test_a_step_whose_commit_is_refused_does_not_take_its_successor_along(
+    db: Database, worker: Worker, statement: str, error: str | None
+) -> None:
+    await db.rows("create table t (i int unique deferrable initially deferred)")
+    await db.rows("insert into t values (1)")
+
+    instance = await db.start(f"'{statement}' ~> 'insert into t values (2)'")
+
+    status = await db.wait(instance, within=10)
+    assert error in await db.output(instance) if error else status == "completed"
+    assert await db.rows("select i from t") == ([(1,)] if error else [(1,), (2,)])

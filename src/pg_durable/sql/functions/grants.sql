@@ -1,6 +1,6 @@
 -- Who may use df. Nobody but its owner until df.grant_usage says so: the schema has no
 -- USAGE for PUBLIC. The functions run with the rights of their caller, except those behind
--- df._start, df._start_new, df._cancel and df._signal, which act for the effective role only;
+-- df._start, df._start_new, df._cancel, df._signal and df._unset, which act for the effective role only;
 -- df.version(); and df.metrics(), which only those may call to whom it was granted.
 
 -- A role's name as it goes into a statement.
@@ -14,8 +14,9 @@ create or replace function df._usage_rights()
 returns text[]
 immutable
 return array[
-  'select on df.instances, df.nodes, df._executions',
-  'select, insert, update, delete on df.vars',
+  'select on df.instances, df.nodes, df.vars, df._executions',
+  'insert (name, value, owner), update (name, value, owner) on df.vars',
+  'insert (name) on df._unset',
   'insert (fut, label, database), select (id) on df._start',
   'insert (fut, label, database), select (id) on df._start_new',
   'insert (instance_id, reason) on df._cancel',
@@ -114,6 +115,8 @@ begin
     from (values
       ('instances', 'select on df._executions'),
       ('_workers', 'select on df._buffered_signals'),
+      ('_start', 'insert (name, value, owner), update (name, value, owner) on df.vars'),
+      ('_start', 'insert (name) on df._unset'),
       ('_start', 'insert (fut, label, database), select (id) on df._start_new'),
       ('_cancel', 'insert (instance_id, signal_name, signal_data) on df._signal')
     ) p (older, rights)
@@ -131,6 +134,35 @@ begin
   loop
     execute pg_catalog.format('grant %s to %s%s', v.rights, v.member,
                               case when v.passing_on then ' with grant option' else '' end);
+  end loop;
+end
+$$;
+
+-- The database's default privileges may have given away more: nobody but the owner executes what
+-- acts for others by a trigger, or holds a right on a view by which it could be locked.
+do $$
+declare
+  v record;
+begin
+  for v in
+    select 'execute on function ' || p.oid::regprocedure as rights, a.grantee
+    from pg_catalog.pg_proc p
+    cross join lateral pg_catalog.aclexplode(p.proacl) a
+    where p.pronamespace = 'df'::pg_catalog.regnamespace
+      and p.prosecdef
+      and p.prorettype = 'trigger'::pg_catalog.regtype
+      and a.grantee <> p.proowner
+    union
+    select pg_catalog.lower(a.privilege_type) || ' on ' || c.oid::regclass, a.grantee
+    from pg_catalog.pg_class c
+    cross join lateral pg_catalog.aclexplode(c.relacl) a
+    where c.relnamespace = 'df'::pg_catalog.regnamespace
+      and c.relkind = 'v'
+      and a.grantee <> c.relowner
+      and a.privilege_type not in ('SELECT', 'INSERT')
+  loop
+    execute pg_catalog.format('revoke %s from %s cascade', v.rights,
+                              case when v.grantee = 0 then 'public' else v.grantee::regrole::text end);
   end loop;
 end
 $$;

@@ -3,6 +3,7 @@
 -- types would be preferred to PostgreSQL's own, and run with the caller's rights.
 -- Left out: functions with a parsed body, whose names are resolved already, and df.explain,
 -- which evaluates the caller's expression as the caller would.
+-- Nor does the caller decide what a backslash in a function's text means.
 do $$
 declare
   v_function regprocedure;
@@ -15,6 +16,10 @@ begin
       and p.proname <> 'explain'
   loop
     execute pg_catalog.format('alter function %s set search_path = pg_catalog, pg_temp', v_function);
+    if (select pg_catalog.strpos(p.prosrc, E'\\') > 0 from pg_catalog.pg_proc p where p.oid = v_function)
+    then
+      execute pg_catalog.format('alter function %s set standard_conforming_strings = on', v_function);
+    end if;
   end loop;
 end
 $$;

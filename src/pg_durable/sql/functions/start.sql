@@ -73,6 +73,19 @@ begin
 end
 $$;
 
+-- Workers read a workflow whole, many at a time: one of gigabytes would stop them all.
+create or replace function df._refuse_large(p_what text, p_bytes int)
+returns void
+language plpgsql
+as $$
+begin
+  raise exception using
+    errcode = 'WF007',
+    message = format('%s %s bytes; the limit is 8388608', p_what, p_bytes),
+    hint = 'Put large data into a table, and let a step read it.';
+end
+$$;
+
 create or replace function df._start_instance()
 returns trigger
 language plpgsql security definer
@@ -83,7 +96,11 @@ declare
   v_graph json;
   v_root text := df._new_id();
   v_role record;
+  v_bytes int;
 begin
+  if octet_length(new.fut) > 8388608 then
+    perform df._refuse_large('the workflow has', octet_length(new.fut));
+  end if;
   if (df._read(new.fut, 'Invalid durable function: ')).node_type is not null then
     v_graph := new.fut::json;
   end if;
@@ -121,9 +138,12 @@ begin
        from df.vars v
        where v.owner = v_caller and v.value is not null))
     on conflict (id) do nothing
-    returning instances.id into new.id;
+    returning instances.id, octet_length(instances.vars::text) into new.id, v_bytes;
     exit when found;
   end loop;
+  if v_bytes > 8388608 then
+    perform df._refuse_large('the variables together have', v_bytes);
+  end if;
   if new.id is null then
     raise exception using
       errcode = 'WF007',
