@@ -15,6 +15,7 @@
 | target    | which database is meant                                             |
 | output    | tables, times and JSON on the standard output                       |
 | logs      | what a worker says on the standard error                            |
+| lifeline  | a worker that ends with its parent                                  |
 
 Whatever only some commands need is imported by them, so that `--help` is quick.
 """

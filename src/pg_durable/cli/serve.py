@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pg_durable.cli.lifeline import end_with_input
 from pg_durable.cli.logs import log_to_stderr
 from pg_durable.cli.options import (
     Dsn,
@@ -85,6 +86,13 @@ def worker(
     wait_for_server: Annotated[
         bool, typer.Option("--wait-for-server", help="Keep trying while no server answers.")
     ] = False,
+    until_input_ends: Annotated[
+        bool,
+        typer.Option(
+            "--until-input-ends",
+            help="End at once when the standard input does, as it does when its parent dies.",
+        ),
+    ] = False,
     max_user_connections: MaxUserConnections = None,
     poll_interval: Annotated[
         float | None, _seconds("Pause between looks for work that it was not told of.", 1)
@@ -127,6 +135,8 @@ def worker(
         max_result_bytes=max_result_bytes,
     )
     log_to_stderr(verbose=verbose, quiet=quiet)
+    if until_input_ends:
+        end_with_input()
     if not wait_for_server:
         asyncio.run(probe(settings.dsn))  # says best why there is no connection
     run_worker(settings, wait_for_server=wait_for_server)
