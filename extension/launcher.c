@@ -215,22 +215,27 @@ start_worker(char **arguments)
 		ereport(LOG, (errmsg("pg_durable: the worker could not be started: %m")));
 }
 
-/* Note the end of the worker, if it has ended. */
-static void
-reap_worker(void)
+/* Whether the worker has ended since the last look; says how. */
+static bool
+has_ended(bool stopping, int pause)
 {
 	int			status;
 
 	if (worker == 0 || waitpid(worker, &status, WNOHANG) != worker)
-		return;
-	kill_worker(0, 0);			/* whatever a wrapper has left in its process group */
+		return false;
+	kill_worker(0, 0);			/* what a wrapper has left in its process group */
 	ereport(LOG,
-			(errmsg("pg_durable: the worker, process %d, ended: %s",
-					(int) worker, wait_result_to_str(status)),
+			(stopping
+			 ? errmsg("pg_durable: the worker, process %d, ended: %s",
+					  (int) worker, wait_result_to_str(status))
+			 : errmsg("pg_durable: the worker, process %d, ended: %s; it is started again in %d s",
+					  (int) worker, wait_result_to_str(status), pause),
 			 WIFEXITED(status) && WEXITSTATUS(status) >= 126
 			 ? errhint("Set pg_durable.worker_command to the program pg-durable, with its path.")
 			 : 0));
 	worker = 0;
+	close(lifeline);
+	return true;
 }
 
 /* A smart shutdown waits for all sessions, the worker's too, and tells nobody but this file. */
@@ -269,17 +274,15 @@ pg_durable_launcher(Datum unused)
 
 	for (;;)
 	{
-		bool		had_worker = worker != 0;
 		TimestampTz now = GetCurrentTimestamp();
 
 		CHECK_FOR_INTERRUPTS();
-		reap_worker();
-		if (had_worker && worker == 0)
+		if (now - started >= LONGEST_PAUSE * USECS_PER_SEC)
+			pause = FIRST_PAUSE;
+		if (has_ended(stopping, pause))
 		{
-			close(lifeline);
-			pause = now - started >= LONGEST_PAUSE * USECS_PER_SEC
-				? FIRST_PAUSE : Min(pause * 2, LONGEST_PAUSE);
 			next_start = now + pause * USECS_PER_SEC;
+			pause = Min(pause * 2, LONGEST_PAUSE);
 		}
 		if (!stopping && (ShutdownRequestPending || server_stops()))
 		{
@@ -294,8 +297,8 @@ pg_durable_launcher(Datum unused)
 			proc_exit(1);		/* 0 would mean: never again */
 		if (!stopping && worker == 0 && now >= next_start)
 		{
-			start_worker(arguments);
 			started = now;
+			start_worker(arguments);
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 LOOK_INTERVAL, PG_WAIT_EXTENSION);

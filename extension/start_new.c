@@ -148,22 +148,23 @@ start_in_background(PG_FUNCTION_ARGS)
 	{
 		while (shm_mq_receive(answers, &length, &data, false) == SHM_MQ_SUCCESS)
 		{
-			char	   *text = pnstrdup((char *) data + 1, length - 1);
+			StringInfoData text;
 
+			initStringInfo(&text);
+			appendBinaryStringInfo(&text, (char *) data + 1, length - 1);
 			if (*(char *) data == CONNECTED)
 				values[IS_CONNECTED] = BoolGetDatum(true);
 			else if (*(char *) data == STARTED)
 			{
-				values[ID] = CStringGetTextDatum(text);
+				values[ID] = CStringGetTextDatum(text.data);
 				nulls[ID] = false;
 			}
 			else if (*(char *) data == 'E')
 			{
-				StringInfoData error = {.data = text,.len = length - 1,.maxlen = length};
 				ErrorData	said;
 				const char *parts[COLUMNS] = {0};
 
-				pq_parse_errornotice(&error, &said);
+				pq_parse_errornotice(&text, &said);
 				parts[STATE] = unpack_sql_state(said.sqlerrcode);
 				parts[MESSAGE] = said.message;
 				parts[DETAIL] = said.detail;
