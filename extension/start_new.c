@@ -32,7 +32,8 @@
 
 #define QUEUE_SIZE 16384
 #define TEXTS 3					/* fut, label, database */
-#define PATIENCE 30000			/* milliseconds, for a lock and for the statement */
+#define PATIENCE 30000			/* milliseconds for a lock, and for the statement */
+#define MARGIN 500				/* so that a lock waited for from the beginning is told as one */
 #define CALL "select df.start($1, $2, $3)"
 
 /* What the worker tells, besides errors. */
@@ -236,7 +237,7 @@ pg_durable_start_new(Datum handle)
 	pgstat_report_activity(STATE_RUNNING, CALL);
 	debug_query_string = CALL;
 	StartTransactionCommand();
-	enable_timeout_after(STATEMENT_TIMEOUT, PATIENCE);
+	enable_timeout_after(STATEMENT_TIMEOUT, PATIENCE + MARGIN);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	if (SPI_execute_with_args(CALL, TEXTS, types, values, nulls, false, 1) != SPI_OK_SELECT)
