@@ -40,9 +40,13 @@ def build_library(folder: Path) -> Path:
     folder.chmod(0o755)
     built = folder / "library"
     shutil.copytree(SOURCES, built, ignore=shutil.ignore_patterns("*.o", "*.so"))
-    subprocess.run(
-        ["make", "--silent", "-C", built, f"PG_CONFIG={pg_config}", "with_llvm=no"], check=True
+    made = subprocess.run(
+        ["make", "--silent", "-C", built, f"PG_CONFIG={pg_config}", "with_llvm=no"],
+        check=True,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    assert "warning:" not in made.stderr
     return built
 
 
