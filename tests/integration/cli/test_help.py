@@ -10,7 +10,7 @@ from integration.cli.running import Cli
 from pg_durable import __version__
 
 COMMANDS = (
-    "up", "worker", "install", "psql", "start", "list", "show", "explain", "wait", "signal",
+    "up", "worker", "install", "extension", "psql", "start", "list", "show", "explain", "wait", "signal",
     "cancel", "doctor", "demo", "version",
 )  # fmt: skip
 
