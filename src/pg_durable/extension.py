@@ -61,22 +61,19 @@ class ServerFiles:
         return cls(pg_config=program, extensions=Path(share) / "extension", modules=Path(modules))
 
 
-def install_files(
-    server: ServerFiles, *, launcher: bool = True, all_scripts: dict[str, str] | None = None
-) -> Placed:
+def install_files(server: ServerFiles, *, launcher: bool = True) -> Placed:
     """Put the files in place; older ones of ours are replaced.
 
     Args:
         server: where they go.
         launcher: whether to build and install the launcher, if that can be done here.
-        all_scripts: other scripts than this version's, for tests.
 
     Raises:
         ExtensionError: a directory cannot be written, or holds another extension of this name.
     """
     control = (_sources() / _CONTROL).read_text("utf-8")
     _refuse_others(server.extensions / _CONTROL)
-    texts = {_CONTROL: control, **(all_scripts or scripts.extension_scripts(__version__))}
+    texts = {_CONTROL: control, **scripts.extension_scripts(__version__)}
     files = _write(server.extensions, texts)
     if not launcher:
         return Placed(files=files)

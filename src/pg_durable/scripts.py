@@ -9,6 +9,7 @@ Nothing but the standard library, and nothing of this package, is imported, for 
     python3 -I src/pg_durable/scripts.py VERSION [FOLDER]   # names the scripts; writes them
 """
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -44,6 +45,8 @@ FUNCTION_FILES = (
 
 _SQL = Path(__file__).parent / "sql"
 _BODY = "$pg_durable_migration$"
+_REVOKE = re.compile(r"^revoke (?:all|execute) on function\s([^;]*?)\sfrom public;$", re.MULTILINE)
+_SIGNATURE = re.compile(r"df\.\w+\([^)]*\)")
 _LOAD = '\\echo Use "create extension pg_durable" to load this file. \\quit\n'
 
 Migration = tuple[int, str]
@@ -92,32 +95,32 @@ def extension_scripts(
     stateful = migrations() if stateful is None else stateful
     stateless = functions() if stateless is None else stateless
     ending = [
-        *stateless,
         _extension_part("dumped.sql"),
         record(version, stateful[-1][0]),
         _extension_part("preloaded.sql"),
+    ]
+    upgrade = [
+        *(_unless_done(*migration) for migration in stateful),
+        *(_REVOKE.sub(_unless_revoked, text) for text in stateless),
+        *ending,
     ]
     scripts = {
         f"pg_durable--{version}.sql": [
             checks(),
             _extension_part("absent.sql"),
             *(text for _, text in stateful),
+            *stateless,
             *ending,
         ],
         f"pg_durable--{UNPACKAGED}.sql": [checks(), _extension_part("adopt.sql")],
         f"pg_durable--{UNPACKAGED}--{version}.sql": [
             checks(),
             _extension_part("adopted.sql"),
-            *(_unless_done(*migration) for migration in stateful),
-            *ending,
+            *upgrade,
         ],
     }
     for old in older:
-        scripts[f"pg_durable--{old}--{version}.sql"] = [
-            checks(),
-            *(_unless_done(*migration) for migration in stateful),
-            *ending,
-        ]
+        scripts[f"pg_durable--{old}--{version}.sql"] = [checks(), *upgrade]
     return {name: "\n".join([_LOAD, *parts]) for name, parts in scripts.items()}
 
 
@@ -133,6 +136,20 @@ def _unless_done(number: int, text: str) -> str:
         f"  if (select migration from df._schema) < {number} then\n"
         f"    execute {_BODY}\n{text}{_BODY};\n"
         "  end if;\nend\n$do$;\n"
+    )
+
+
+def _unless_revoked(revoke: re.Match[str]) -> str:
+    """A REVOKE for an upgrade: PostgreSQL takes all rights on what an extension's script revokes
+    from for the extension's own, also those a role was granted since, and pg_dump leaves them out.
+    """
+    names = ", ".join(f"'{name}'" for name in _SIGNATURE.findall(revoke[1]))
+    return (
+        "do $do$\ndeclare\n  v_function regprocedure;\nbegin\n"
+        f"  foreach v_function in array array[{names}]::regprocedure[] loop\n"
+        "    if has_function_privilege('public', v_function, 'execute') then\n"
+        "      execute format('revoke execute on function %s from public', v_function);\n"
+        "    end if;\n  end loop;\nend\n$do$;"
     )
 
 

@@ -4,6 +4,7 @@ The files of the server under test are shared, so they are copied first: the cop
 install into.
 """
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -11,11 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
+from pg_durable import __version__, scripts
 from pg_durable.embedded import EmbeddedServer, find_binaries
 from pg_durable.extension import ServerFiles, install_files
+from support.database import FAST
 
+_numbers = itertools.count(1)
 _FILES = ("--bindir", "--sharedir", "--libdir", "--pkglibdir", "--includedir-server", "--pgxs")
 
 
@@ -33,8 +39,23 @@ def server_with_extension(
     files = copied_server(folder)
     install_files(files, launcher=launcher)
     data = folder / "server"
-    with EmbeddedServer(data, bin_dir=files.pg_config.parent, settings=settings) as server:
+    with EmbeddedServer(data, bin_dir=files.pg_config.parent, settings=FAST | settings) as server:
         yield server
+
+
+@contextmanager
+def empty_database(server: EmbeddedServer, **options: str) -> Iterator[str]:
+    """A database for a while; options such as owner="app" or encoding="LATIN1"."""
+    name = sql.Identifier(f"extension_{next(_numbers)}")
+    given = [
+        sql.SQL("{} {}").format(sql.SQL(key), sql.Identifier(value))
+        for key, value in {"template": "template0", **options}.items()
+    ]
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {} ").format(name) + sql.SQL(" ").join(given))
+    yield server.dsn(name.as_string().strip('"'))
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        admin.execute(sql.SQL("drop database {} with (force)").format(name))
 
 
 def copied_server(folder: Path) -> ServerFiles:
@@ -60,3 +81,23 @@ def copied_server(folder: Path) -> ServerFiles:
         if path.is_dir() and not path.is_symlink():
             path.chmod(0o755)
     return ServerFiles.of(copy / places[0].relative_to(top) / "pg_config")
+
+
+def add_version(dsn: str, version: str, all_scripts: dict[str, str]) -> None:
+    """Put an older version on the server, and let this one upgrade from it.
+
+    Args:
+        dsn: the server, as its superuser.
+        version: the older one's number.
+        all_scripts: of the older one, as from scripts.extension_scripts.
+    """
+    with psycopg.connect(dsn) as admin:
+        row = admin.execute("select setting from pg_config where name = 'SHAREDIR'").fetchone()
+    assert row is not None
+    created = f"pg_durable--{version}.sql"
+    update = f"pg_durable--{version}--{__version__}.sql"
+    for name, text in (
+        (created, all_scripts[created]),
+        (update, scripts.extension_scripts(__version__, older=[version])[update]),
+    ):
+        (Path(row[0]) / "extension" / name).write_text(text, encoding="utf-8")
