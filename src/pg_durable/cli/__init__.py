@@ -6,6 +6,7 @@
 | serve     | up, worker                                                          |
 | database  | install, psql, demo, version                                        |
 | control   | start, wait, signal, cancel                                         |
+| extension | extension install                                                   |
 | instances | list, explain                                                       |
 | show      | show                                                                |
 | statement | a statement with the place of its error marked                      |
