@@ -15,6 +15,9 @@ from pg_durable.wire.arrays import int_array, text_array
 CHANNEL = "pg_durable"
 BUSY = "busy"
 LOCKED = "55P03"  # SQLSTATE: somebody held a row for longer than lock_timeout
+# What a call of ours meets when the schema is gone, or another than this program's: a schema,
+# table, function or column that is not there, a function of another shape, a stale plan.
+MISFITS = frozenset({"3F000", "42P01", "42883", "42703", "42725", "42804", "0A000"})
 # What notifications begin with that name an instance: it was cancelled, or sent a signal.
 CANCELLED = b"cancel "
 SIGNALLED = b"signal "
@@ -24,9 +27,24 @@ CHECKPOINT = "select df._checkpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 CHECKPOINT_TYPES = (25, 20, 1009, 1007, 1009, 1009, 1009, 25, 25)
 CHECKPOINT_FORMATS = (0, 0, 1, 1, 1, 1, 1, 0, 0)
 DEALLOCATE = "select df._deallocate()"
+# A setting that a step which may run twice can read; local to the transaction ($2), or not.
+SET_KEY = "select pg_catalog.set_config('df.idempotency_key', $1, $2)"
 TO_JSON = "select * from unnest(df._to_json($1, $2))"
 TO_JSON_TYPES = (26, 1009)
 TO_JSON_FORMATS = (0, 1)
+
+# Their conditions do not depend on rows, so the server looks at them before it calls anything.
+_CLAIM = """
+    select id, label, database, role, root_node, vars, attempts, refusal, clock, nodes
+    from df._claim($1, $2)
+    where 'df'::pg_catalog.regnamespace = $3::pg_catalog.oid
+      and (select s.migration from df._schema s) = $4
+"""
+_UNREGISTER = """
+    select df._unregister($1)
+    where 'df'::pg_catalog.regnamespace = $2::pg_catalog.oid
+      and (select s.migration from df._schema s) = $3
+"""
 
 
 class StoreError(PgDurableError):
@@ -144,10 +162,15 @@ class Checkpoint:
 
 
 class Store:
-    """The engine's calls, on a session of the worker's own role."""
+    """The engine's calls, on a session of the worker's own role.
 
-    def __init__(self, wire: Wire) -> None:
+    `schema` is its OID and the number of its newest migration: nothing is claimed or
+    unregistered in another one that has come to its place.
+    """
+
+    def __init__(self, wire: Wire, schema: tuple[int, int]) -> None:
         self._wire = wire
+        self._schema = schema
 
     async def register(self, name: str) -> int:
         """Enter this worker into the list of living ones. For the control session only."""
@@ -155,7 +178,7 @@ class Store:
 
     async def unregister(self, worker: int) -> None:
         """Leave, giving back what is still held."""
-        await self._rows("select df._unregister($1)", worker)
+        await self._rows(_UNREGISTER, worker, *self._schema)
 
     async def heartbeat(self, worker: int) -> bool:
         """Renew the lease. False: this worker was declared dead meanwhile."""
@@ -185,12 +208,7 @@ class Store:
 
     async def claim(self, worker: int, limit: int) -> list[Claimed]:
         """Claim up to `limit` due instances, oldest first."""
-        rows = await self._rows(
-            "select id, label, database, role, root_node, vars, attempts, refusal, clock, nodes"
-            " from df._claim($1, $2)",
-            worker,
-            limit,
-        )
+        rows = await self._rows(_CLAIM, worker, limit, *self._schema)
         return [_claimed(row) for row in rows]
 
     async def until_next_due(self) -> float:

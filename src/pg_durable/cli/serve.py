@@ -13,13 +13,12 @@ from pg_durable.cli.lifeline import end_with_input
 from pg_durable.cli.logs import log_to_stderr
 from pg_durable.cli.options import (
     Dsn,
-    DsnArgument,
     MaxUserConnections,
     Quiet,
     Verbose,
     one_dsn,
 )
-from pg_durable.cli.target import as_uri, resolve_dsn
+from pg_durable.cli.target import as_uri, names_of, resolve_dsn
 from pg_durable.errors import InvalidWorkflow
 from pg_durable.settings import Settings
 
@@ -63,7 +62,7 @@ def up(
     it goes on with the workflows where they were.
     """
     from pg_durable.embedded import EmbeddedServer
-    from pg_durable.engine.worker import run_worker
+    from pg_durable.engine.worker import run_workers
     from pg_durable.schema import install
 
     log_to_stderr(verbose=verbose, quiet=quiet)
@@ -75,13 +74,21 @@ def up(
         settings = _settings(dsn=server.dsn(), max_user_connections=max_user_connections)
         install(settings.dsn)
         _print_how_to_connect(server, listen)
-        run_worker(settings, wait_for_server=True)
+        run_workers({"": settings}, wait_for_server=True, wait_for_schema=True)
         log.info("stopping PostgreSQL")
     log.info("stopped; the next pg-durable up goes on from here")
 
 
 def worker(
-    dsn: DsnArgument = None,
+    dsns: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="DSN...",
+            show_default=False,
+            help="The database, as libpq's URI or keywords; or several. The main help says what"
+            " counts without it.",
+        ),
+    ] = None,
     dsn_option: Dsn = None,
     wait_for_server: Annotated[
         bool, typer.Option("--wait-for-server", help="Keep trying while no server answers.")
@@ -92,6 +99,10 @@ def worker(
             "--until-input-ends",
             help="End at once when the standard input does, as it does when its parent dies.",
         ),
+    ] = False,
+    wait_for_schema: Annotated[
+        bool,
+        typer.Option("--wait-for-schema", help="Wait for a df schema that is missing or too old."),
     ] = False,
     max_user_connections: MaxUserConnections = None,
     poll_interval: Annotated[
@@ -113,33 +124,45 @@ def worker(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the workflows of a database until Ctrl-C or SIGTERM.
+    """Run the workflows of a database, or several, until Ctrl-C or SIGTERM.
 
     Any number of workers may serve one database, from any machine. A worker that is killed
     loses nothing: others take its workflows over, or it does when it is started again.
+
+    Given several databases, each with a df schema, it serves them side by side; the settings
+    hold for each. A schema newer than this program ends it, with exit code 1.
 
     Each setting may also be given in the environment: PG_DURABLE_LEASE for --lease, and so on.
     """
     import asyncio
 
     from pg_durable.client import probe
-    from pg_durable.engine.worker import run_worker
+    from pg_durable.engine.worker import run_workers, served_database
 
-    settings = _settings(
-        dsn=resolve_dsn(one_dsn(dsn, dsn_option)),
-        max_user_connections=max_user_connections,
-        poll_interval=poll_interval,
-        lease=lease,
-        heartbeat_interval=heartbeat_interval,
-        grace=grace,
-        max_result_bytes=max_result_bytes,
-    )
-    log_to_stderr(verbose=verbose, quiet=quiet)
+    if dsns and len(dsns) > 1:
+        one_dsn(dsns[0], dsn_option)
+        given = dsns
+    else:
+        given = [resolve_dsn(one_dsn(dsns[0] if dsns else None, dsn_option))]
+    databases = {
+        name: _settings(
+            dsn=dsn,
+            max_user_connections=max_user_connections,
+            poll_interval=poll_interval,
+            lease=lease,
+            heartbeat_interval=heartbeat_interval,
+            grace=grace,
+            max_result_bytes=max_result_bytes,
+        )
+        for name, dsn in zip(names_of(given), given, strict=True)
+    }
+    log_to_stderr(verbose=verbose, quiet=quiet, about=served_database.get)
     if until_input_ends:
         end_with_input()
     if not wait_for_server:
-        asyncio.run(probe(settings.dsn))  # says best why there is no connection
-    run_worker(settings, wait_for_server=wait_for_server)
+        for dsn in given:
+            asyncio.run(probe(dsn))  # says best why there is no connection
+    run_workers(databases, wait_for_server=wait_for_server, wait_for_schema=wait_for_schema)
 
 
 def _settings(**flags: str | float | None) -> Settings:

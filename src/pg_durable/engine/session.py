@@ -12,6 +12,7 @@ from contextlib import suppress
 from pg_durable.engine.context import Context
 from pg_durable.engine.run import Run
 from pg_durable.engine.saver import Saver
+from pg_durable.engine.watch import SchemaWatch
 from pg_durable.lanes.pool import LanePool
 from pg_durable.schema import check_version
 from pg_durable.settings import Settings
@@ -31,21 +32,33 @@ _LONGEST_PAUSE = 0.016  # then the worker counts as idle and waits to be notifie
 class Session:
     """Claims instances and drives them until told to stop."""
 
-    def __init__(self, settings: Settings, control: Wire, engine: Wire, worker: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        control: Wire,
+        engine: Wire,
+        worker: int,
+        schema: tuple[int, int],
+    ) -> None:
         self._settings = settings
         self._control_wire = control
-        self._control = Store(control)
+        self._control = Store(control, schema)
         self._engine_wire = engine
-        self._store = Store(engine)
+        self._store = Store(engine, schema)
+        self._attention = asyncio.Event()  # something may be due, or there is room again
         self._pool = LanePool(settings)
         self._context = Context(
-            settings=settings, worker=worker, pool=self._pool, saver=Saver(self._store, worker)
+            settings=settings,
+            database=(engine.pg.db or b"").decode(),
+            worker=worker,
+            pool=self._pool,
+            saver=Saver(self._store, worker),
+            watch=SchemaWatch(control, schema, self._attention.set),
         )
         self._runs: dict[str, asyncio.Task[None]] = {}  # by instance
         self._on_signal: dict[str, Callable[[], None]] = {}  # by instance that is being driven
         self._capacity = settings.max_user_connections * settings.claim_ahead
         self._stop = asyncio.Event()
-        self._attention = asyncio.Event()  # something may be due, or there is room again
         self._suspicion = asyncio.Event()  # some instance may not be ours any more
         self._shown_idle = False
         control.on_notify = self._notified
@@ -57,23 +70,24 @@ class Session:
 
         Raises:
             ServerUnavailable, ConnectionLost: no server, or it went away.
-            SchemaMismatch: the `df` schema is absent, or newer than this program.
+            SchemaMismatch: the `df` schema is absent, or does not fit this program.
         """
         wires: list[Wire] = []
         try:
             control = await Wire.connect(worker_dsn(settings.dsn, "poll"))
             wires.append(control)
+            schema = await check_version(control)
             engine = await Wire.connect(worker_dsn(settings.dsn, "management"))
             wires.append(engine)
-            await check_version(engine)
-            worker = await Store(control).register(name)
-            await Store(control).listen()
+            store = Store(control, schema)
+            worker = await store.register(name)
+            await store.listen()
         except BaseException:
             for wire in wires:
                 wire.close()
             raise
         log.info("worker %d is ready", worker)
-        return cls(settings, control, engine, worker)
+        return cls(settings, control, engine, worker, schema)
 
     def stop(self) -> None:
         """Claim nothing more; let go of every instance at its next step."""
@@ -87,6 +101,8 @@ class Session:
         Raises:
             ConnectionLost: a connection of the worker's own is gone, or others have
                 declared this worker dead.
+            SchemaMismatch: the `df` schema is gone, or another than it was.
+            StoreError: a call failed.
         """
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -205,6 +221,7 @@ class Session:
     async def _keep_lease(self) -> None:
         while True:
             await asyncio.sleep(self._settings.heartbeat_interval)
+            await self._context.watch.check()
             if not await self._control.heartbeat(self._context.worker):
                 raise ConnectionLost("other workers have declared this one dead")
             self._pool.close_idle()
@@ -240,3 +257,5 @@ class Session:
         for wire in (self._control_wire, self._engine_wire):
             if wire.lost is not None:
                 raise ConnectionLost(str(wire.lost))
+        if self._context.watch.misfit is not None:
+            raise self._context.watch.misfit

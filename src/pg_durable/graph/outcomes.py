@@ -96,6 +96,14 @@ class Leaf(NamedTuple):
     generation: int
     until: float | None  # end of a wait entered before, in seconds since 1970; None: not entered
 
+    def idempotency_key(self, instance: str) -> str:
+        """Tells a second run of a step from the first run of another.
+
+        It is the same whenever this node runs in this iteration, whatever died in between, and no
+        other node, iteration or instance has it.
+        """
+        return f"{instance}-{self.node.id}-{self.generation}"
+
 
 class Change(NamedTuple):
     """What became of a node, to be recorded."""

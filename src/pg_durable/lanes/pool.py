@@ -3,9 +3,12 @@
 import asyncio
 import time
 from collections import defaultdict
+from typing import overload
 
 from pg_durable.errors import ServerUnavailable
 from pg_durable.lanes.lane import Lane
+from pg_durable.lanes.other import OtherLane
+from pg_durable.lanes.session import StepSession
 from pg_durable.settings import Settings
 from pg_durable.wire.dsn import step_dsn
 
@@ -31,11 +34,18 @@ class LanePool:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._free = asyncio.Semaphore(settings.max_user_connections)
-        self._idle: defaultdict[tuple[str, str | None], list[Lane]] = defaultdict(list)
+        self._idle: defaultdict[tuple[str, str | None], list[StepSession]] = defaultdict(list)
         self._open = 0
 
-    async def acquire(self, role: str, database: str | None) -> Lane:
-        """Borrow a clean session of the role; wait for a free one.
+    @overload
+    async def acquire(self, role: str, database: None) -> Lane: ...
+
+    @overload
+    async def acquire(self, role: str, database: str) -> OtherLane: ...
+
+    async def acquire(self, role: str, database: str | None) -> StepSession:
+        """Borrow a clean session of the role; wait for a free one. No `database`: the one with
+        the `df` schema.
 
         Raises:
             LoginRefused: the server will not let the role in.
@@ -48,7 +58,7 @@ class LanePool:
             self._free.release()
             raise
 
-    def release(self, lane: Lane, role: str, database: str | None) -> None:
+    def release(self, lane: StepSession, role: str, database: str | None) -> None:
         """Give a session back, for the next step or to be closed."""
         self._put_back((role, database), lane)
         self._free.release()
@@ -68,7 +78,7 @@ class LanePool:
             if not lanes:
                 del self._idle[key]
 
-    def _take(self, key: tuple[str, str | None]) -> Lane | None:
+    def _take(self, key: tuple[str, str | None]) -> StepSession | None:
         lanes = self._idle.get(key)
         while lanes:
             lane = lanes.pop()
@@ -77,20 +87,21 @@ class LanePool:
             self._close(lane)
         return None
 
-    def _put_back(self, key: tuple[str, str | None], lane: Lane) -> None:
+    def _put_back(self, key: tuple[str, str | None], lane: StepSession) -> None:
         lane.idle_since = time.monotonic()
         if lane.usable and lane.idle_since - lane.opened_at < self._settings.lane_max_age:
             self._idle[key].append(lane)
         else:
             self._close(lane)
 
-    async def _open_lane(self, role: str, database: str | None) -> Lane:
+    async def _open_lane(self, role: str, database: str | None) -> StepSession:
         if self._open >= self._settings.max_user_connections:
             self._close_longest_idle()
         self._open += 1
         try:
             conninfo = step_dsn(self._settings.dsn, role, database)
-            return await Lane.open(conninfo, self._settings.max_result_bytes)
+            kind = Lane if database is None else OtherLane
+            return await kind.open(conninfo, self._settings.max_result_bytes)
         except BaseException as error:
             self._open -= 1
             if isinstance(error, ServerUnavailable) and any(t in error.message for t in _FINAL):
@@ -104,6 +115,6 @@ class LanePool:
             self._idle[key].remove(lane)
             self._close(lane)
 
-    def _close(self, lane: Lane) -> None:
+    def _close(self, lane: StepSession) -> None:
         self._open -= 1
         lane.close()
