@@ -129,13 +129,14 @@ worker_arguments(void)
 	int			count = 0;
 
 	SplitGUCList(pstrdup(databases), ',', &names);
-	arguments = palloc0(sizeof(char *) * (list_length(names) + 10));
+	arguments = palloc0(sizeof(char *) * (list_length(names) + 9));
 	arguments[count++] = "sh";
 	arguments[count++] = "-c";
 	arguments[count++] = psprintf("exec %s \"$@\"", worker_command);
 	arguments[count++] = "pg_durable";
 	arguments[count++] = "worker";
 	arguments[count++] = "--wait-for-server";
+	arguments[count++] = "--wait-for-schema";
 	arguments[count++] = "--until-input-ends";
 	foreach(cell, names)
 	{

@@ -86,7 +86,7 @@ _PG_init(void)
 							 &enable_superuser_instances, false, PGC_POSTMASTER, 0,
 							 NULL, NULL, NULL);
 	for (Number *n = numbers; n < numbers + number_count; n++)
-		DefineCustomIntVariable(n->name, n->purpose, NULL, &n->value, n->initial,
+		DefineCustomIntVariable(n->name, n->purpose, NULL, &n->value, n->value,
 								n->least, n->most, n->context, 0, NULL, NULL, NULL);
 
 	if (*worker_command == '\0')

@@ -9,12 +9,11 @@ typedef struct
 {
 	const char *name;
 	const char *purpose;
-	int			initial;
+	int			value;			/* the default, at first */
 	int			least;
 	int			most;
 	GucContext	context;
 	bool		of_worker;		/* the worker is told of it */
-	int			value;
 } Number;
 
 /* The settings pg_durable.*; pg_durable.c. */

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pg_durable.schema import install
 from support.kill_rounds import kill_at_random
 from support.launcher import (
     LaunchedServer,
@@ -66,9 +67,9 @@ def server(folder: Path, library: Path) -> Iterator[LaunchedServer]:
         yield server
 
 
-async def runs_workflows(server: LaunchedServer) -> bool:
+async def runs_workflows(server: LaunchedServer, database: str = "postgres") -> bool:
     """Whether somebody runs a workflow that is started now."""
-    db = await server.connect()
+    db = await server.connect(database)
     rows = await db.completed_rows(await db.start_sql("select 42 as answer"))
     await db.close()
     return bool(rows == [{"answer": 42}])
@@ -79,6 +80,29 @@ async def test_a_worker_runs_beside_the_server(server: LaunchedServer) -> None:
 
     assert await runs_workflows(server)
     assert (await server.worker()).pid == worker.pid
+
+
+async def test_one_worker_serves_all_databases_that_are_named(folder: Path, library: Path) -> None:
+    with launched(folder, library, pg_durable__database="postgres, other") as server:
+        db = await server.connect()
+        await db.rows("create database other")
+        install(server.server.dsn("other"))
+
+        assert await runs_workflows(server)
+        assert await runs_workflows(server, "other")
+        await db.close()
+
+
+async def test_a_worker_waits_for_the_schema(server: LaunchedServer) -> None:
+    worker = await server.worker()
+    db = await server.connect()
+    await db.rows("drop schema df cascade")
+
+    install(server.dsn)
+
+    assert await runs_workflows(server)
+    assert (await server.worker()).pid == worker.pid
+    await db.close()
 
 
 async def test_a_worker_that_is_killed_is_started_again(server: LaunchedServer) -> None:

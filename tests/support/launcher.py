@@ -22,6 +22,7 @@ from support.database import Database
 from support.waiting import until
 
 SOURCES = Path(__file__).parents[2] / "extension"
+LIBRARY_ALONE = ("EXTENSION=", "DATA_built=")
 COMMAND = f"{shlex.quote(sys.executable)} -m pg_durable"
 FAST = {
     "fsync": "off",
@@ -41,7 +42,7 @@ def build_library(folder: Path) -> Path:
     built = folder / "library"
     shutil.copytree(SOURCES, built, ignore=shutil.ignore_patterns("*.o", "*.so"))
     made = subprocess.run(
-        ["make", "--silent", "-C", built, f"PG_CONFIG={pg_config}", "with_llvm=no"],
+        ["make", "--silent", "-C", built, f"PG_CONFIG={pg_config}", *LIBRARY_ALONE],
         check=True,
         stderr=subprocess.PIPE,
         text=True,
@@ -91,13 +92,13 @@ class LaunchedServer:
         """All that the server and the worker have said."""
         return self.server.log_file.read_text()
 
-    async def connect(self) -> Database:
+    async def connect(self, database: str = "postgres") -> Database:
         """A session, as soon as the server gives one."""
         found: list[Database] = []
 
         async def connected() -> bool:
             with suppress(psycopg.OperationalError):
-                found.append(await Database.connect(self.dsn))
+                found.append(await Database.connect(self.server.dsn(database)))
             return bool(found)
 
         await until(connected, within=60)

@@ -8,7 +8,10 @@ begin
   select setting into v_database
   from pg_settings
   where name = 'pg_durable.database' and context = 'postmaster';
-  if v_database <> current_database() then
+  -- It may name several, with or without double quotes.
+  if current_database() not in (
+       select btrim(btrim(named), '"') from regexp_split_to_table(v_database, ',') named)
+  then
     raise warning using
       message = format('pg_durable extension must be created in database "%s" '
                        '(currently in "%s"). The background worker only processes functions in '
