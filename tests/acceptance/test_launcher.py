@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pg_durable.schema import install
+from support.documents import ROOT, blocks
 from support.kill_rounds import kill_at_random
 from support.launcher import (
     LaunchedServer,
@@ -23,6 +24,7 @@ from support.launcher import (
 from support.waiting import until
 
 ROUNDS = 5
+MANUAL = ROOT / "docs" / "launcher.md"
 
 # name: default, least, most, context
 SETTINGS = {
@@ -221,6 +223,16 @@ async def test_the_settings_have_their_ranges(folder: Path, library: Path) -> No
         await db.close()
 
     assert {name: tuple(rest) for name, *rest in rows} == SETTINGS
+
+
+async def test_the_configuration_in_the_manual_runs_a_worker(folder: Path, library: Path) -> None:
+    (block,) = [block for block in blocks(MANUAL) if block.language == "ini"]
+    lines = [line.split(" = ") for line in block.text.splitlines()]
+    given = {name.replace(".", "__"): value.strip("'") for name, value in lines}
+    assert given.pop("pg_durable__worker_command").endswith("/pg-durable")
+
+    with launched(folder, library, **given) as server:
+        assert await runs_workflows(server)
 
 
 async def test_values_that_cannot_be_are_told_and_not_used(folder: Path, library: Path) -> None:
