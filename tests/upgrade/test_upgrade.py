@@ -10,7 +10,8 @@ from psycopg import sql
 
 from pg_durable import __version__
 from pg_durable.embedded import EmbeddedServer
-from pg_durable.schema import install, migrations
+from pg_durable.schema import install
+from pg_durable.scripts import migrations
 from support.database import Database
 from support.workers import worker_here
 

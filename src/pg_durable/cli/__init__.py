@@ -6,6 +6,7 @@
 | serve     | up, worker                                                          |
 | database  | install, psql, demo, version                                        |
 | control   | start, wait, signal, cancel                                         |
+| extension | extension install                                                   |
 | instances | list, explain                                                       |
 | show      | show                                                                |
 | statement | a statement with the place of its error marked                      |
@@ -15,6 +16,7 @@
 | target    | which database is meant                                             |
 | output    | tables, times and JSON on the standard output                       |
 | logs      | what a worker says on the standard error                            |
+| lifeline  | a worker that ends with its parent                                  |
 
 Whatever only some commands need is imported by them, so that `--help` is quick.
 """

@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pg_durable import __version__
-from pg_durable.cli import control, database, doctor, instances, serve, show
+from pg_durable.cli import control, database, doctor, extension, instances, serve, show
 
 _HELP = """Durable SQL workflows for PostgreSQL: each step takes effect exactly once.
 
@@ -52,7 +53,18 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+class _InOrder(TyperGroup):
+    """Lists the commands as they are above, with the groups of commands in their places."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, as --help shows them."""
+        names = list(_COMMANDS)
+        names.insert(names.index("install") + 1, "extension")
+        return names
+
+
 app = typer.Typer(
+    cls=_InOrder,
     help=_HELP,
     epilog=_EPILOG,
     no_args_is_help=True,
@@ -79,3 +91,4 @@ for _name, _command in _COMMANDS.items():
         help=_help_of(_command),
         context_settings=_PASS_ARGUMENTS_ON if _name == "psql" else None,
     )(_command)
+app.add_typer(extension.group, name="extension")

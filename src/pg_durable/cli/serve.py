@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pg_durable.cli.lifeline import end_with_input
 from pg_durable.cli.logs import log_to_stderr
 from pg_durable.cli.options import (
     Dsn,
@@ -92,6 +93,13 @@ def worker(
     wait_for_server: Annotated[
         bool, typer.Option("--wait-for-server", help="Keep trying while no server answers.")
     ] = False,
+    until_input_ends: Annotated[
+        bool,
+        typer.Option(
+            "--until-input-ends",
+            help="End at once when the standard input does, as it does when its parent dies.",
+        ),
+    ] = False,
     identity: Identity = None,
     wait_for_schema: Annotated[
         bool,
@@ -170,6 +178,8 @@ def worker(
         for name, dsn in zip(names_of(given), given, strict=True)
     }
     log_to_stderr(verbose=verbose, quiet=quiet, about=served_database.get)
+    if until_input_ends:
+        end_with_input()
     if not wait_for_server:
         for dsn in given:
             asyncio.run(probe(dsn))  # says best why there is no connection

@@ -11,7 +11,7 @@ from pg_durable import __version__
 from pg_durable.client import queries
 from pg_durable.client.session import Session
 from pg_durable.errors import NotAllowed, PgDurableError, SchemaMismatch
-from pg_durable.schema import migrations
+from pg_durable.scripts import migrations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

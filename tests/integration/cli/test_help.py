@@ -10,8 +10,8 @@ from integration.cli.running import Cli
 from pg_durable import __version__
 
 COMMANDS = (
-    "up", "worker", "install", "psql", "start", "list", "show", "explain", "wait", "signal",
-    "cancel", "doctor", "demo", "version",
+    "up", "worker", "install", "extension", "psql", "start", "list", "show", "explain", "wait",
+    "signal", "cancel", "doctor", "demo", "version",
 )  # fmt: skip
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from conftest import FAST
 from pg_durable.embedded import EmbeddedServer
 from pg_durable.engine.worker import Worker
 from pg_durable.schema import install
-from support.database import Database
+from support.database import FAST, Database
 from support.waiting import until
 from support.workers import worker_here
 

@@ -104,7 +104,12 @@ from public;
 
 -- Roles to whom an older version has granted usage get what this one has besides: each newer
 -- object goes to those who have the like of it already, with the right to pass it on if they had.
-do $$
+-- At the end of the transaction that upgrades, because what is granted in an extension's script
+-- is the extension's own to PostgreSQL, and left out by pg_dump.
+create or replace function df._grant_newer()
+returns trigger
+language plpgsql
+as $$
 declare
   v record;
 begin
@@ -135,8 +140,16 @@ begin
     execute pg_catalog.format('grant %s to %s%s', v.rights, v.member,
                               case when v.passing_on then ' with grant option' else '' end);
   end loop;
+  perform df._grant_newer_to_workers();
+  return null;
 end
 $$;
+
+drop trigger if exists grant_newer on df._schema;
+create constraint trigger grant_newer
+  after update on df._schema
+  deferrable initially deferred
+  for each row execute function df._grant_newer();
 
 -- The database's default privileges may have given away more: nobody but the owner executes what
 -- acts for others by a trigger, or holds a right on a view by which it could be locked.

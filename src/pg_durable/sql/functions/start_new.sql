@@ -1,4 +1,5 @@
--- df.start in a transaction of its own (transaction_mode => 'new'), over dblink.
+-- df.start in a transaction of its own (transaction_mode => 'new'): in a background worker where
+-- the library pg_durable is preloaded, else over dblink.
 
 -- The door for transaction_mode => 'new': the start runs in another session of the caller's role.
 create or replace view df._start_new as
@@ -25,11 +26,12 @@ declare
     from pg_extension e
     join pg_namespace n on n.oid = e.extnamespace
     where e.extname = 'dblink');
+  v_in_background boolean := df._starts_in_background();
   v_slot int;
 begin
   if not (select r.rolcanlogin from pg_roles r where r.rolname = new.caller) then
     perform df._refuse_start_without_login(new.caller);
-  elsif v_dblink is null then
+  elsif v_dblink is null and not v_in_background then
     raise exception using
       errcode = 'WF004',
       message = 'df.start(): transaction_mode => ''new'' needs the extension dblink, '
@@ -40,10 +42,14 @@ begin
 
   v_slot := df._take_launch_slot();
   begin
-    new.id := df._start_over_dblink(
-      v_dblink, new.caller,
-      format('select df.start(%L::pg_catalog.text, %L::pg_catalog.text, %L::pg_catalog.text)',
-             new.fut, new.label, new.database));
+    if v_in_background then
+      new.id := df._start_by_background_worker(new.caller, new.fut, new.label, new.database);
+    else
+      new.id := df._start_over_dblink(
+        v_dblink, new.caller,
+        format('select df.start(%L::pg_catalog.text, %L::pg_catalog.text, %L::pg_catalog.text)',
+               new.fut, new.label, new.database));
+    end if;
   exception when others or query_canceled or assert_failure then
     perform pg_advisory_unlock(1346982470, v_slot);
     raise;
@@ -58,6 +64,55 @@ revoke all on function df._start_elsewhere() from public;
 create or replace trigger start_elsewhere
   instead of insert on df._start_new
   for each row execute function df._start_elsewhere();
+
+-- Only superusers may make it, and where the server has not got the library it cannot be made.
+do $$
+begin
+  create or replace function df._start_in_background(
+    p_role oid, p_fut text, p_label text, p_database text,
+    out id text, out connected boolean,
+    out state text, out message text, out detail text, out hint text)
+  language c
+  as 'pg_durable', 'start_in_background';
+  -- It acts for whoever it is told to.
+  revoke execute on function df._start_in_background(oid, text, text, text) from public;
+exception when undefined_file or undefined_function or insufficient_privilege then
+  null;
+end
+$$;
+
+-- Whether the library is preloaded, and the caller may use it. A setting that a user makes up
+-- is not among pg_settings.
+create or replace function df._starts_in_background()
+returns boolean
+language sql stable
+as $$
+  select exists (
+      select from pg_proc p
+      where p.pronamespace = 'df'::regnamespace
+        and p.proname = '_start_in_background'
+        and has_function_privilege(p.oid, 'execute'))
+    and exists (select from pg_settings s where s.name = 'pg_durable.worker_command');
+$$;
+
+create or replace function df._start_by_background_worker(
+  p_role name, p_fut text, p_label text, p_database text)
+returns text
+language plpgsql
+as $$
+declare
+  v record;
+begin
+  select * into v
+  from df._start_in_background(quote_ident(p_role)::regrole, p_fut, p_label, p_database);
+  if v.id is null and v.connected then
+    perform df._refuse_start_elsewhere(v.state, v.message, v.detail, v.hint);
+  elsif v.id is null then
+    perform df._refuse_loopback(p_role, v.message);
+  end if;
+  return v.id;
+end
+$$;
 
 -- Each start in mode 'new' takes a second connection; so few at a time, or they use up all.
 -- Returns the number of a slot, an advisory lock of this session.
@@ -142,11 +197,20 @@ exception
              'functions dblink_connect_u.';
   when others then
     get stacked diagnostics v_reason = pg_exception_detail;
-    raise exception using
-      errcode = 'WF010',
-      message = format('Failed to connect to database ''%s'' as ''%s''. Error: %s',
-                       current_database(), p_role,
-                       btrim(coalesce(nullif(v_reason, ''), sqlerrm)));
+    perform df._refuse_loopback(p_role, coalesce(nullif(v_reason, ''), sqlerrm));
+end
+$$;
+
+create or replace function df._refuse_loopback(p_role name, p_reason text)
+returns void
+language plpgsql
+as $$
+begin
+  raise exception using
+    errcode = 'WF010',
+    message = format('Failed to connect to database ''%s'' as ''%s''. Error: %s',
+                     current_database(), p_role,
+                     coalesce(btrim(p_reason), 'the background worker ended without a word'));
 end
 $$;
 
@@ -195,9 +259,20 @@ exception when others or query_canceled then
   get stacked diagnostics
     v_state = returned_sqlstate, v_message = message_text,
     v_detail = pg_exception_detail, v_hint = pg_exception_hint;
+  perform df._refuse_start_elsewhere(v_state, v_message, v_detail, v_hint);
+end
+$$;
+
+-- Raise in this session what df.start has raised in the other one.
+create or replace function df._refuse_start_elsewhere(
+  p_state text, p_message text, p_detail text, p_hint text)
+returns void
+language plpgsql
+as $$
+begin
   raise exception using
-    errcode = case when v_state in ('55P03', '57014') then 'WF005' else v_state end,
-    message = case v_state
+    errcode = case when p_state in ('55P03', '57014') then 'WF005' else p_state end,
+    message = case p_state
       when '55P03' then
         'pg_durable: transaction_mode => ''new'' launch hit lock_timeout after 30000ms '
         'while waiting on a lock in the loopback session: '
@@ -205,13 +280,14 @@ exception when others or query_canceled then
         'pg_durable: transaction_mode => ''new'' launch hit statement_timeout after 30000ms '
         'while running df.start() in the loopback session: '
       else 'df.start() on new transaction failed: error returned from database: '
-    end || v_message,
-    detail = concat_ws(' ', 'Nothing was started.', nullif(v_detail, ''), nullif(v_hint, ''));
+    end || p_message,
+    detail = concat_ws(' ', 'Nothing was started.', nullif(p_detail, ''), nullif(p_hint, ''));
 end
 $$;
 
 -- They act for whoever they are told to.
 revoke execute on function
+  df._start_by_background_worker(name, text, text, text),
   df._start_over_dblink(text, name, text),
   df._open_loopback(text, text, name),
   df._loopback(name),

@@ -90,13 +90,10 @@ $$;
 
 revoke execute on function df.grant_worker(text), df.revoke_worker(text) from public;
 
--- The functions for workers run as the owner, and a newer one is for those too who are workers
--- already.
+-- The functions for workers run as the owner, and nobody else may execute them.
 do $$
 declare
   v_function regprocedure;
-  v_rights text;
-  v_worker regrole;
 begin
   for v_function in
     select p.oid
@@ -105,18 +102,32 @@ begin
       and p.proname = any (df._worker_functions())
   loop
     execute pg_catalog.format('alter function %s security definer', v_function);
-    execute pg_catalog.format('revoke execute on function %s from public', v_function);
+    if pg_catalog.has_function_privilege('public', v_function, 'execute') then
+      execute pg_catalog.format('revoke execute on function %s from public', v_function);
+    end if;
   end loop;
+end
+$$;
 
+-- Whoever is a worker already may execute the newer ones, too. At the end of an upgrade: see
+-- df._grant_newer.
+create or replace function df._grant_newer_to_workers()
+returns void
+language plpgsql
+as $$
+declare
+  v_rights text;
+  v_worker regrole;
+begin
   for v_worker in
     select a.grantee
-    from pg_catalog.pg_proc p
-    cross join lateral pg_catalog.aclexplode(p.proacl) a
-    where p.oid = 'df._worker_badge()'::pg_catalog.regprocedure
+    from pg_proc p
+    cross join lateral aclexplode(p.proacl) a
+    where p.oid = 'df._worker_badge()'::regprocedure
       and a.grantee not in (0, p.proowner)
   loop
     for v_rights in select * from df._worker_rights() loop
-      execute pg_catalog.format('grant %s to %s', v_rights, v_worker);
+      execute format('grant %s to %s', v_rights, v_worker);
     end loop;
   end loop;
 end

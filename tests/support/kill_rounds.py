@@ -1,0 +1,69 @@
+"""Rounds of random kills among all that runs workflows beside a server."""
+
+import asyncio
+import random
+import time
+
+import psutil
+import psycopg
+
+from support.launcher import LaunchedServer, kill, until_gone
+from support.ledger import assert_each_step_exactly_once, create_ledger, start_ledger_workflows
+from support.waiting import until
+
+WORKFLOWS = 20  # started in each round
+
+
+async def kill_at_random(server: LaunchedServer, *, rounds: int, dice: random.Random) -> None:
+    """Start workflows, kill something, again and again; then see that nothing is left or lost."""
+    db = await server.connect()
+    await create_ledger(db)
+    await db.close()
+    began = time.monotonic()
+
+    for number in range(1, rounds + 1):
+        await _start_some(server)
+        await asyncio.sleep(dice.random())  # the random instant of the kill
+        what, victim = _choose(server, dice)
+        kill(victim)
+        await until_gone(victim)
+        await until(server.has_no_orphan, within=60)
+        print(f"round {number}: killed {what}, {time.monotonic() - began:.0f} s", flush=True)
+
+    worker = await server.worker()
+    db = await server.connect()
+    await db.wait_all(within=120)
+    started = await db.scalar("select count(*) from df.instances")
+    await assert_each_step_exactly_once(db, started)
+    assert started >= rounds * WORKFLOWS
+    await db.close()
+    assert server.workers() == [worker]
+
+
+async def _start_some(server: LaunchedServer) -> None:
+    """Have more workflows under way; a server that is just dying is asked again."""
+
+    async def started() -> bool:
+        db = await server.connect()
+        try:
+            await start_ledger_workflows(db, WORKFLOWS)
+        except psycopg.OperationalError:
+            return False
+        finally:
+            await db.close()
+        return True
+
+    await until(started, within=120)
+
+
+def _choose(server: LaunchedServer, dice: random.Random) -> tuple[str, psutil.Process]:
+    """Something that is there to be killed."""
+    postmaster = server.postmaster()
+    candidates = {
+        "the postmaster": [postmaster] if postmaster else [],
+        "the launcher": server.launchers(),
+        "the worker": server.workers(),
+        "a session": server.backends(),
+    }
+    what = dice.choice([what for what, there in candidates.items() if there])
+    return what, dice.choice(candidates[what])
