@@ -220,7 +220,9 @@ def test_the_settings_table_is_that_of_the_program() -> None:
 
     about = [(item, item.metadata["about"]) for item in documented()]
     assert [row for row in rows if "." not in row[0]] == [
-        [item.name, f"{item.default:.10g}", f"{a.least:.0f} – {a.most:.0f}", a.means]
+        [item.name, item.default, ", ".join(a.words), a.means]
+        if a.words
+        else [item.name, f"{item.default:.10g}", f"{a.least:.0f} – {a.most:.0f}", a.means]
         for item, a in about
     ]
 
