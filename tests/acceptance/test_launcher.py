@@ -14,6 +14,7 @@ from pg_durable.schema import install
 from support.documents import ROOT, blocks
 from support.kill_rounds import kill_at_random
 from support.launcher import (
+    COMMAND,
     LaunchedServer,
     build_library,
     kill,
@@ -188,29 +189,29 @@ async def test_without_a_command_there_is_no_launcher(folder: Path, library: Pat
         assert server.workers() == []
 
 
-async def test_the_worker_is_told_of_the_settings_and_of_this_server_alone(
+async def test_the_worker_has_the_settings_of_the_server(folder: Path, library: Path) -> None:
+    with launched(folder, library, pg_durable__max_duroxide_connections="1") as server:
+
+        async def told() -> bool:
+            return "max_duroxide_connections is 1, so the worker cannot start" in server.log
+
+        await until(told)
+
+
+async def test_the_worker_connects_as_its_role_to_this_server_alone(
     folder: Path, library: Path
 ) -> None:
     with launched(
         folder,
         library,
-        pg_durable__max_user_connections="3",
-        pg_durable__retention_days="7",
-        pg_durable__database='''postgres, "it's \\ odd"''',
         pg_durable__worker_role="works for us",
+        pg_durable__worker_command=f"env PGHOSTADDR=192.0.2.1 {COMMAND}",
     ) as server:
-        worker = (await server.worker()).as_dict(["environ", "cmdline"])
-        host = str(server.server.socket_dir)
 
-    told = worker["environ"]
-    assert told["PG_DURABLE_MAX_USER_CONNECTIONS"] == "3"
-    assert told["PG_DURABLE_RETENTION_DAYS"] == "7"
-    assert {name: told[name] for name in told if name.startswith("PG") and "_" not in name} == {
-        "PGHOST": host,
-        "PGPORT": "5432",
-        "PGUSER": "works for us",
-    }
-    assert worker["cmdline"][-2:] == ["dbname='postgres'", "dbname='it\\'s \\\\ odd'"]
+        async def refused() -> bool:
+            return 'FATAL:  role "works for us" does not exist' in server.log
+
+        await until(refused)
 
 
 async def test_the_settings_have_their_ranges(folder: Path, library: Path) -> None:

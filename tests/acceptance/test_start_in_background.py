@@ -233,7 +233,9 @@ async def test_without_a_free_background_worker_the_way_out_is_told(
         starts = [
             asyncio.create_task(
                 other.rows(
-                    "select df._start_in_background('postgres'::regrole, 'select 1', null, null)"
+                    "select df._start_in_background('postgres'::regrole,"
+                    " $$set application_name = 'pg_durable:backend:new-transaction';"
+                    " select df.start('select 1')$$)"
                 )
             )
             for other in others
@@ -250,8 +252,6 @@ async def test_without_a_free_background_worker_the_way_out_is_told(
 
 
 async def test_nobody_but_a_superuser_calls_what_acts_for_any_role(starter: Database) -> None:
-    said = await refused(
-        starter, "select df._start_in_background('postgres'::regrole, 'select 1', null, null)"
-    )
+    said = await refused(starter, "select df._start_in_background('postgres'::regrole, 'select 1')")
 
     assert said.sqlstate == "42501"

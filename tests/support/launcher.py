@@ -117,7 +117,7 @@ class LaunchedServer:
 
     def workers(self) -> list[psutil.Process]:
         """Processes that are a worker of this server, its own or an orphan."""
-        return [p for p in self.processes() if "worker" in _command(p)]
+        return [p for p in self.processes() if "launched" in _command(p)]
 
     def launchers(self) -> list[psutil.Process]:
         """Launchers of this server."""

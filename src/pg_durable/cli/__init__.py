@@ -17,6 +17,7 @@
 | output    | tables, times and JSON on the standard output                       |
 | logs      | what a worker says on the standard error                            |
 | lifeline  | a worker that ends with its parent                                  |
+| launched  | the worker that a server runs                                       |
 
 Whatever only some commands need is imported by them, so that `--help` is quick.
 """

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from pg_durable import __version__
-from pg_durable.cli import control, database, doctor, extension, instances, serve, show
+from pg_durable.cli import control, database, doctor, extension, instances, launched, serve, show
 
 _HELP = """Durable SQL workflows for PostgreSQL: each step takes effect exactly once.
 
@@ -91,4 +91,5 @@ for _name, _command in _COMMANDS.items():
         help=_help_of(_command),
         context_settings=_PASS_ARGUMENTS_ON if _name == "psql" else None,
     )(_command)
+app.command("launched", hidden=True)(launched.launched)
 app.add_typer(extension.group, name="extension")

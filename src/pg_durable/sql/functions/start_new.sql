@@ -27,6 +27,9 @@ declare
     join pg_namespace n on n.oid = e.extnamespace
     where e.extname = 'dblink');
   v_in_background boolean := df._starts_in_background();
+  v_command text := format(
+    'select df.start(%L::pg_catalog.text, %L::pg_catalog.text, %L::pg_catalog.text)',
+    new.fut, new.label, new.database);
   v_slot int;
 begin
   if not (select r.rolcanlogin from pg_roles r where r.rolname = new.caller) then
@@ -43,12 +46,9 @@ begin
   v_slot := df._take_launch_slot();
   begin
     if v_in_background then
-      new.id := df._start_by_background_worker(new.caller, new.fut, new.label, new.database);
+      new.id := df._start_by_background_worker(new.caller, v_command);
     else
-      new.id := df._start_over_dblink(
-        v_dblink, new.caller,
-        format('select df.start(%L::pg_catalog.text, %L::pg_catalog.text, %L::pg_catalog.text)',
-               new.fut, new.label, new.database));
+      new.id := df._start_over_dblink(v_dblink, new.caller, v_command);
     end if;
   exception when others or query_canceled or assert_failure then
     perform pg_advisory_unlock(1346982470, v_slot);
@@ -68,14 +68,15 @@ create or replace trigger start_elsewhere
 -- Only superusers may make it, and where the server has not got the library it cannot be made.
 do $$
 begin
-  create or replace function df._start_in_background(
-    p_role oid, p_fut text, p_label text, p_database text,
-    out id text, out connected boolean,
-    out state text, out message text, out detail text, out hint text)
-  language c
+  -- Runs the last statement of a command in a session of a role's, and returns: its value; how far
+  -- it got ('', 'connected' or 'committed'); SQLSTATE, message, detail and hint of an error. Null
+  -- if there is no background worker to be had.
+  create or replace function df._start_in_background(p_role oid, p_command text)
+  returns text[]
+  language c strict
   as 'pg_durable', 'start_in_background';
   -- It acts for whoever it is told to.
-  revoke execute on function df._start_in_background(oid, text, text, text) from public;
+  revoke execute on function df._start_in_background(oid, text) from public;
 exception when undefined_file or undefined_function or insufficient_privilege then
   null;
 end
@@ -95,22 +96,30 @@ as $$
     and exists (select from pg_settings s where s.name = 'pg_durable.worker_command');
 $$;
 
-create or replace function df._start_by_background_worker(
-  p_role name, p_fut text, p_label text, p_database text)
+create or replace function df._start_by_background_worker(p_role name, p_command text)
 returns text
 language plpgsql
 as $$
 declare
-  v record;
+  v text[] := df._start_in_background(
+    quote_ident(p_role)::regrole,
+    'set application_name = ''pg_durable:backend:new-transaction'';'
+    'set search_path = pg_catalog, pg_temp;'
+    'set lock_timeout = 30000;' || p_command);
 begin
-  select * into v
-  from df._start_in_background(quote_ident(p_role)::regrole, p_fut, p_label, p_database);
-  if v.id is null and v.connected then
-    perform df._refuse_start_elsewhere(v.state, v.message, v.detail, v.hint);
-  elsif v.id is null then
-    perform df._refuse_loopback(p_role, v.message);
+  if v is null then
+    raise exception using
+      errcode = 'WF007',
+      message = format('df.start(): transaction_mode => ''new'' needs a background worker, and all '
+                       'max_worker_processes=%s are taken',
+                       current_setting('max_worker_processes')),
+      hint = 'Try again, or let the server have more (max_worker_processes).';
+  elsif v[2] = '' then
+    perform df._refuse_loopback(p_role, nullif(v[4], ''));
+  elsif v[2] <> 'committed' then
+    perform df._refuse_start_elsewhere(v[3], v[4], v[5], v[6]);
   end if;
-  return v.id;
+  return v[1];
 end
 $$;
 
@@ -287,7 +296,7 @@ $$;
 
 -- They act for whoever they are told to.
 revoke execute on function
-  df._start_by_background_worker(name, text, text, text),
+  df._start_by_background_worker(name, text),
   df._start_over_dblink(text, name, text),
   df._open_loopback(text, text, name),
   df._loopback(name),
