@@ -53,9 +53,11 @@ def empty_database(server: EmbeddedServer, **options: str) -> Iterator[str]:
     ]
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
         admin.execute(sql.SQL("create database {} ").format(name) + sql.SQL(" ").join(given))
-    yield server.dsn(name.as_string().strip('"'))
-    with psycopg.connect(server.dsn(), autocommit=True) as admin:
-        admin.execute(sql.SQL("drop database {} with (force)").format(name))
+    try:
+        yield server.dsn(name.as_string().strip('"'))
+    finally:
+        with psycopg.connect(server.dsn(), autocommit=True) as admin:
+            admin.execute(sql.SQL("drop database {} with (force)").format(name))
 
 
 def copied_server(folder: Path) -> ServerFiles:

@@ -21,7 +21,7 @@ begin
                   case when is_grantable then ' with grant option' end) as given,
            format('revoke all on %s from %s cascade', what, grantee) as taken
     from (
-      select string_agg(a.privilege_type || coalesce(format(' (%I)', o.part), ''), ', ') as rights,
+      select string_agg(a.privilege_type || coalesce(' (' || quote_ident(o.part) || ')', ''), ', ') as rights,
              o.what, a.is_grantable,
              case when a.grantee = 0 then 'public' else a.grantee::regrole::text end as grantee
       from (
@@ -29,7 +29,8 @@ begin
         from pg_namespace n
         where n.nspname = 'df'
         union all
-        select 'table ' || c.oid::regclass, null, c.relacl, c.relowner
+        select case c.relkind when 'S' then 'sequence ' else 'table ' end || c.oid::regclass,
+               null, c.relacl, c.relowner
         from pg_class c
         where c.relnamespace = 'df'::regnamespace
         union all
