@@ -161,7 +161,7 @@ static void
 run_worker(char **arguments, int input, pid_t launcher)
 {
 	sigset_t	none;
-	long		descriptors = Min(sysconf(_SC_OPEN_MAX), MOST_DESCRIPTORS);
+	int			descriptors = MOST_DESCRIPTORS;
 
 #ifdef __linux__
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -208,12 +208,15 @@ start_worker(char **arguments)
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
 
-	close(ends[0]);
-	lifeline = ends[1];
 	if (child > 0)
 		ereport(LOG, (errmsg("pg_durable: started the worker, process %d", (int) child)));
 	else
 		ereport(LOG, (errmsg("pg_durable: the worker could not be started: %m")));
+	close(ends[0]);
+	if (child > 0)
+		lifeline = ends[1];
+	else
+		close(ends[1]);
 }
 
 /* Whether the worker has ended since the last look; says how. */
@@ -299,6 +302,7 @@ pg_durable_launcher(Datum unused)
 		if (!stopping && worker == 0 && now >= next_start)
 		{
 			started = now;
+			next_start = now + pause * USECS_PER_SEC;	/* if it cannot be started */
 			start_worker(arguments);
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
