@@ -125,7 +125,7 @@ def worker(
     loses nothing: others take its workflows over, or it does when it is started again.
 
     Each setting may also be given in the environment: PG_DURABLE_LEASE for --lease, and so on;
-    or in the database: alter database … set pg_durable.lease = 30.
+    or in the database: alter database app set pg_durable.lease = 30.
     """
     import asyncio
 
