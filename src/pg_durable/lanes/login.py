@@ -38,8 +38,12 @@ async def log_in(settings: Settings, store: Store, role: str, database: str | No
     limit = settings.max_result_bytes
     if settings.identity == "set_role":
         known = await store.role(role, database)
+        if known is None:
+            raise LoginRefused(f'role "{role}" does not exist')
         if known.superuser:
             raise LoginRefused(f'role "{role}" is a superuser, whom identity set_role runs not')
+        if not known.login:
+            raise LoginRefused(f'role "{role}" is not permitted to log in')
         return await Lane.open(set_role_dsn(settings.dsn, known.defaults, database), limit, role)
     conninfo = step_dsn(settings.dsn, role, database)
     try:
