@@ -36,7 +36,7 @@ TO_JSON_FORMATS = (0, 1)
 
 # A role's own settings, those for the database last; only what every role may set.
 _ROLE = """
-select r.rolsuper, s.name, s.value
+select r.rolsuper, r.rolcanlogin, s.name, s.value
 from pg_roles r
 left join lateral (
   select split_part(c.item, '=', 1) as name, substr(c.item, position('=' in c.item) + 1) as value,
@@ -197,6 +197,7 @@ class Role(NamedTuple):
     """What a session that takes a role must know of it."""
 
     superuser: bool
+    login: bool
     defaults: Mapping[str, str]  # of `alter role … set`
 
 
@@ -320,11 +321,13 @@ class Store:
         """The role of an instance by its present name; None when it is gone."""
         return (await self._row("select df._submitter($1)", instance))[0]
 
-    async def role(self, role: str, database: str | None) -> Role:
-        """What there is to know of a role before a session takes it. None of it, if it is gone."""
+    async def role(self, role: str, database: str | None) -> Role | None:
+        """What there is to know of a role before a session takes it; None when it is gone."""
         rows = await self._rows(_ROLE, role, database or "")
-        defaults = {name: value or "" for _, name, value in rows if name}
-        return Role(any(superuser == "t" for superuser, _, _ in rows), defaults)
+        if not rows:
+            return None
+        defaults = {name: value or "" for _, _, name, value in rows if name}
+        return Role(superuser=rows[0][0] == "t", login=rows[0][1] == "t", defaults=defaults)
 
     async def save(self, worker: int, savings: Sequence[Saving]) -> dict[str, str]:
         """Record progress of many instances in one commit; returns those not recorded, and why:

@@ -39,13 +39,16 @@ async def log_in(
         LoginRefused: the role's steps will not be let run, however often it is tried.
         ServerUnavailable: no session can be had now.
     """
-    kind = Lane if database is None else OtherLane
     limit = settings.max_result_bytes
     kind = Lane if database is None else OtherLane
     if settings.identity == "set_role":
         known = await store.role(role, database)
+        if known is None:
+            raise LoginRefused(f'role "{role}" does not exist')
         if known.superuser:
             raise LoginRefused(f'role "{role}" is a superuser, whom identity set_role runs not')
+        if not known.login:
+            raise LoginRefused(f'role "{role}" is not permitted to log in')
         return await kind.open(set_role_dsn(settings.dsn, known.defaults, database), limit, role)
     conninfo = step_dsn(settings.dsn, role, database)
     try:
