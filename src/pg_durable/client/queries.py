@@ -143,9 +143,10 @@ where r.rolcanlogin
        or not r.rolsuper
          and has_schema_privilege(r.oid, 'df', 'usage')
          and has_any_column_privilege(r.oid, 'df._start', 'insert')
-         and r.oid <> (select n.nspowner from pg_namespace n where n.nspname = 'df'))
+         and not has_function_privilege(r.oid, 'df._worker_badge()', 'execute'))
 order by 1"""
-# The roles that may have workflows and log in, with their unfinished ones.
+# The roles that log in and may have workflows, with their unfinished ones; workers, and the owner
+# of df, only where they have some.
 MAY_START: LiteralString = f"""{_TRIED}
 left join (
   select i.submitted_by as role, count(*) as number
