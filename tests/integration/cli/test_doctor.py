@@ -246,6 +246,30 @@ async def test_an_absent_schema_is_the_problem(nowhere: Cli, server: EmbeddedSer
     assert ran.out.splitlines()[-1] == "1 problem; nothing more can be checked."
 
 
+async def test_what_the_workers_role_lacks_is_printed_line_by_line(
+    cli: Cli, db: Database, role: str
+) -> None:
+    await db.rows("create role cli_worker login")
+    try:
+        ran = await cli("doctor", "--identity", "set_role", "--as-worker", "cli_worker")
+    finally:
+        await db.rows("drop role cli_worker")
+
+    assert ran.code == PROBLEM
+    grants = ran.out.partition("-- as a superuser\n")[2].splitlines()
+    assert grants[0].strip() == "select df.grant_worker('cli_worker');"
+    assert grants[1].strip().startswith("grant cli_doctor to cli_worker")
+
+
+async def test_an_identity_or_a_worker_that_is_none_is_refused(cli: Cli) -> None:
+    no_identity = await cli("doctor", "--identity", "sudo")
+    no_worker = await cli("doctor", "--as-worker", "nobody here")
+
+    assert (no_identity.code, no_worker.code) == (2, 1)
+    assert "--identity is 'sudo'; it must be login or set_role." in no_identity.err
+    assert 'There is no role "nobody here"' in no_worker.err
+
+
 async def test_it_writes_nothing(cli: Cli) -> None:
     ran = await cli("doctor", PGOPTIONS="-c default_transaction_read_only=on")
 
