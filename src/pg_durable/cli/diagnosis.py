@@ -57,7 +57,7 @@ def diagnose(health: Health) -> list[Check]:
         _due(engine),
         _stuck(engine),
         _given_back(engine),
-        _roles(engine, health.server.database),
+        _roles(engine),
         _superusers(engine, health.server.database),
         _dblink(engine),
     ]
@@ -175,6 +175,10 @@ def _given_back(engine: Engine) -> Check:
 _TROUBLES = {
     "gone": ("the role with OID {oid} is gone", "cancel its instances (pg-durable list)"),
     "login": ("role {role} may not log in", "alter role {role} login"),
+    "database": (
+        "role {role} has steps in database {database}, which is gone or takes no connections",
+        "create it anew, or cancel these instances (pg-durable list)",
+    ),
     "connect": (
         "role {role} may not connect to database {database}",
         "grant connect on database {database} to {role}",
@@ -183,7 +187,7 @@ _TROUBLES = {
 }
 
 
-def _roles(engine: Engine, database: str) -> Check:
+def _roles(engine: Engine) -> Check:
     troubled = [role for role in engine.roles if role.trouble in _TROUBLES]
     facts = {"roles": [asdict(role) for role in troubled]}
     if not troubled:
@@ -196,7 +200,7 @@ def _roles(engine: Engine, database: str) -> Check:
             "oid": role.role,
             "role": identifier(role.role),
             "literal": literal(role.role),
-            "database": identifier(database),
+            "database": identifier(role.database),
         }
         found.append(f"{what.format(**names)} ({_count(role.number)} unfinished)")
         cures.append(cure.format(**names))

@@ -164,6 +164,31 @@ async def test_a_role_that_is_gone_is_told(cli: Cli, db: Database) -> None:
     assert "OID 999999 is gone (1 instance unfinished)" in check(ran, "roles")["said"]
 
 
+async def test_a_database_in_which_steps_cannot_run_is_told(
+    cli: Cli, db: Database, role: str
+) -> None:
+    await db.rows("create database closing")
+    await db.rows("revoke connect on database closing from public")
+    session = await db.connect_as(role)
+    for workflow in ("df.sleep(1000)", "df.sleep(2000)"):
+        await session.rows(f"select df.start({workflow}, null, 'closing')")
+    await session.close()
+
+    forbidden = await cli("doctor", "--json")
+    await db.rows("drop database closing")
+    gone = await cli("doctor", "--json")
+
+    assert (forbidden.code, gone.code) == (PROBLEM, PROBLEM)
+    assert (
+        "role cli_doctor may not connect to database closing (2 instances unfinished)"
+        in check(forbidden, "roles")["said"]
+    )
+    assert check(forbidden, "roles")["advice"] == (
+        "To do: grant connect on database closing to cli_doctor"
+    )
+    assert "database closing, which is gone" in check(gone, "roles")["said"]
+
+
 async def test_instances_of_superusers_that_will_be_refused_are_told(
     cli: Cli, db: Database
 ) -> None:
