@@ -19,8 +19,8 @@ CHECKED = {
 # PostgreSQL lets nobody be called "none" or "public".
 ODD_NAMES = [
     "with space", 'quo"te', "apo'strophe", "Upper", "Public", "üñí 😀", "x" * 63, "é" * 31, "-",
-    "123", "a.b", "back\\slash", "semi;colon", "tab\tand\nline", "select", "%s", "{name}", "$x", " ",
-    "host=evil user=postgres",
+    "123", "a.b", "back\\slash", "semi;colon", "tab\tand\nline", "select", "%s", "{name}", "$x",
+    " ", "host=evil user=postgres",
 ]  # fmt: skip
 
 
