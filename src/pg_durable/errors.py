@@ -6,7 +6,8 @@ PgDurableError
 ├── NotFound          WF003  no such instance, or not the caller's
 ├── NotAllowed        WF004  the caller, or this place, may not do that
 ├── WaitTimeout       WF005  the awaited thing did not happen in time
-├── SchemaMismatch    WF006  schema absent, or newer than this program
+├── SchemaMismatch    WF006  a schema that this program cannot work with
+│   └── SchemaNotReady       … absent or older: installing it is all it needs
 ├── LimitExceeded     WF007  a documented limit; the message names its setting
 ├── ReferenceFailed   WF008  a $name or {variable} that cannot be filled in
 ├── StepRefused       WF009  a statement that cannot be a step
@@ -65,9 +66,13 @@ class WaitTimeout(PgDurableError):
 
 
 class SchemaMismatch(PgDurableError):
-    """The `df` schema is absent, or newer than this program."""
+    """The `df` schema is not one that this program can work with."""
 
     sqlstate = "WF006"
+
+
+class SchemaNotReady(SchemaMismatch):
+    """The `df` schema is absent, or older than this program: it may come."""
 
 
 class LimitExceeded(PgDurableError):

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import pq
 
 from pg_durable import __version__
-from pg_durable.errors import NotAllowed, SchemaMismatch, ServerUnavailable
+from pg_durable.errors import NotAllowed, SchemaMismatch, SchemaNotReady, ServerUnavailable
 from pg_durable.wire import ConnectionLost, Wire
 
 OLDEST_SERVER = 140000
@@ -40,6 +40,7 @@ FUNCTION_FILES = (
     "progress.sql",
     "explain.sql",
     "grants.sql",
+    "workers.sql",
     "search_path.sql",
 )
 
@@ -60,6 +61,7 @@ _FOREIGN = """
     limit 1
 """
 _INSTALLED = "select migration, version from df._schema"
+_PRESENT = "select migration, version, 'df'::regnamespace::oid from df._schema"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,20 +159,23 @@ def _run(connection: psycopg.Connection, file: Traversable) -> None:
     connection.execute(file.read_bytes())
 
 
-async def check_version(wire: Wire) -> None:
-    """Refuse a schema this program cannot work with.
+async def check_version(wire: Wire) -> tuple[int, int]:
+    """Refuse a schema this program cannot work with. Of one that it can, return what tells it
+    from others: its OID and the number of its newest migration.
 
     Raises:
-        SchemaMismatch: absent, or newer or older than this program.
+        SchemaNotReady: absent, or older than this program.
+        SchemaMismatch: newer, or in a database with another encoding.
+        ConnectionLost: the server is going away.
     """
-    wire.execute(_INSTALLED)
+    wire.execute(_PRESENT)
     (result,) = await wire.sync()
     code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
     if code.startswith((b"08", b"57P")):
         raise ConnectionLost("the server is shutting down")
     if result.status != pq.ExecStatus.TUPLES_OK or result.ntuples != 1:
         database = (wire.pg.db or b"").decode()
-        raise SchemaMismatch(
+        raise SchemaNotReady(
             f"Database {database} has no df schema that this role can use.",
             hint="Run: pg-durable install. If it is installed, the worker's role lacks the rights.",
         )
@@ -180,10 +185,11 @@ async def check_version(wire: Wire) -> None:
     if migration > newest:
         raise _too_new((result.get_value(0, 1) or b"").decode(), migration)
     if migration < newest:
-        raise SchemaMismatch(
+        raise SchemaNotReady(
             f"The df schema is at migration {migration}; this program needs {newest}.",
             hint="Run: pg-durable install",
         )
+    return int(result.get_value(0, 2) or b"0"), migration
 
 
 def _too_new(version: str | None, migration: int) -> SchemaMismatch:

@@ -14,6 +14,9 @@ from pg_durable.errors import InvalidWorkflow
 _MOST = 2**31 - 1
 _DAY = 86_400.0
 
+# The words that there are for `identity`.
+_IDENTITIES = ("login", "set_role")
+
 
 class About(NamedTuple):
     """What holds for a number's values, and what it means."""
@@ -33,10 +36,13 @@ class Settings:
 
     Attributes:
         dsn: libpq connection string of the worker's own sessions; empty: libpq's defaults.
+        identity: how steps get the rights of their role: `login` as it, or log in as the worker
+            and `set_role`. From no database: its owner may not weaken it.
         given: names of the settings that flags or the environment have given.
     """
 
     dsn: str = ""
+    identity: str = "login"
     # fmt: off
     max_user_connections: int = _setting(10, 1, 1000,
         "SQL steps at the same time, one session each")
@@ -92,12 +98,19 @@ class Settings:
         """Read the environment, then let flags that are not None win.
 
         Raises:
-            InvalidWorkflow: a value that is not a number, or out of its range.
+            InvalidWorkflow: a value that is not a number, out of its range, or none of the
+                words that there are.
         """
         environment = os.environ if environment is None else environment
         values: dict[str, Any] = {}
         if (dsn := flags.get("dsn") or environment.get("PG_DURABLE_DSN")) is not None:
             values["dsn"] = dsn
+        for source, word in (
+            ("--identity", flags.get("identity")),
+            ("PG_DURABLE_IDENTITY", environment.get("PG_DURABLE_IDENTITY")),
+        ):
+            if word is not None and "identity" not in values:
+                values["identity"] = _identity(source, word)
         for item in numbers():
             given = flags.get(item.name)
             source = f"--{item.name.replace('_', '-')}"
@@ -148,6 +161,12 @@ def _convert(source: str, given: str | float, item: "Field[float]") -> float:
     if not about.least <= value <= about.most:
         raise InvalidWorkflow(f"{source} is {given}; it must be {_range(about)}.")
     return value
+
+
+def _identity(source: str, given: object) -> str:
+    if given not in _IDENTITIES:
+        raise InvalidWorkflow(f"{source} is {given!r}; it must be {' or '.join(_IDENTITIES)}.")
+    return str(given)
 
 
 def _range(about: About) -> str:

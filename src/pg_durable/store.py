@@ -16,6 +16,9 @@ CHANNEL = "pg_durable"
 ENDED = ("completed", "failed", "cancelled")
 BUSY = "busy"
 LOCKED = "55P03"  # SQLSTATE: somebody held a row for longer than lock_timeout
+# What a call of ours meets when the schema is gone, or another than this program's: a schema,
+# table, function or column that is not there, a function of another shape, a stale plan.
+MISFITS = frozenset({"3F000", "42P01", "42883", "42703", "42725", "42804", "0A000"})
 # What notifications begin with that name an instance: it was cancelled, or sent a signal.
 CANCELLED = b"cancel "
 SIGNALLED = b"signal "
@@ -25,9 +28,41 @@ CHECKPOINT = "select df._checkpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 CHECKPOINT_TYPES = (25, 20, 1009, 1007, 1009, 1009, 1009, 25, 25)
 CHECKPOINT_FORMATS = (0, 0, 1, 1, 1, 1, 1, 0, 0)
 DEALLOCATE = "select df._deallocate()"
+# A setting that a step which may run twice can read; local to the transaction ($2), or not.
+SET_KEY = "select pg_catalog.set_config('df.idempotency_key', $1, $2)"
 TO_JSON = "select * from unnest(df._to_json($1, $2))"
 TO_JSON_TYPES = (26, 1009)
 TO_JSON_FORMATS = (0, 1)
+
+# Their conditions do not depend on rows, so the server looks at them before it calls anything.
+_CLAIM = """
+    select id, label, database, role, root_node, vars, attempts, refusal, clock, nodes, next_due
+    from df._claim($1, $2, nullif($3, '')::json)
+    where 'df'::pg_catalog.regnamespace = $4::pg_catalog.oid
+      and (select s.migration from df._schema s) = $5
+"""
+_UNREGISTER = """
+    select df._unregister($1)
+    where 'df'::pg_catalog.regnamespace = $2::pg_catalog.oid
+      and (select s.migration from df._schema s) = $3
+"""
+# A role's own settings, those for the database last; only what every role may set.
+_ROLE = """
+select r.rolsuper, s.name, s.value
+from pg_roles r
+left join lateral (
+  select split_part(c.item, '=', 1) as name, substr(c.item, position('=' in c.item) + 1) as value,
+    d.setdatabase, c.number
+  from pg_db_role_setting d
+  cross join lateral unnest(d.setconfig) with ordinality c (item, number)
+  left join pg_settings p on p.name = split_part(c.item, '=', 1)
+  where d.setrole = r.oid
+    and d.setdatabase in (0, (select b.oid from pg_database b
+                              where b.datname = coalesce(nullif($2, ''), current_database())))
+    and coalesce(p.context = 'user', split_part(c.item, '=', 1) like '%.%')
+    and coalesce(p.name, '') not in ('role', 'session_authorization')) s on true
+where r.rolname = $1
+order by s.setdatabase, s.number"""
 
 
 class StoreError(PgDurableError):
@@ -158,11 +193,23 @@ class Checkpoint:
         ]
 
 
-class Store:
-    """The engine's calls, on a session of the worker's own role."""
+class Role(NamedTuple):
+    """What a session that takes a role must know of it."""
 
-    def __init__(self, wire: Wire) -> None:
+    superuser: bool
+    defaults: Mapping[str, str]  # of `alter role … set`
+
+
+class Store:
+    """The engine's calls, on a session of the worker's own role.
+
+    `schema` is its OID and the number of its newest migration: nothing is claimed or
+    unregistered in another one that has come to its place.
+    """
+
+    def __init__(self, wire: Wire, schema: tuple[int, int]) -> None:
         self._wire = wire
+        self._schema = schema
 
     async def register(self, name: str) -> int:
         """Enter this worker into the list of living ones. For the control session only."""
@@ -170,7 +217,7 @@ class Store:
 
     async def unregister(self, worker: int) -> None:
         """Leave, giving back what is still held."""
-        await self._rows("select df._unregister($1)", worker)
+        await self._rows(_UNREGISTER, worker, *self._schema)
 
     async def heartbeat(self, worker: int) -> bool:
         """Renew the lease. False: this worker was declared dead meanwhile."""
@@ -228,11 +275,11 @@ class Store:
     async def claim(self, worker: int, limit: int, without: Sequence[str] = ()) -> Claims:
         """Claim up to `limit` due instances: of each role the same share, of some roles none."""
         rows = await self._rows(
-            "select id, label, database, role, root_node, vars, attempts, refusal, clock, nodes,"
-            " next_due from df._claim($1, $2, nullif($3, '')::json)",
+            _CLAIM,
             worker,
             limit,
             orjson.dumps(list(without)) if without else "",
+            *self._schema,
         )
         next_due = rows[0][-1] if rows else None
         return Claims(
@@ -268,6 +315,16 @@ class Store:
             "select * from df._lost($1, $2)", worker, orjson.dumps(list(instances))
         )
         return [row[0] for row in rows if row[0]]
+
+    async def submitter(self, instance: str) -> str | None:
+        """The role of an instance by its present name; None when it is gone."""
+        return (await self._row("select df._submitter($1)", instance))[0]
+
+    async def role(self, role: str, database: str | None) -> Role:
+        """What there is to know of a role before a session takes it. None of it, if it is gone."""
+        rows = await self._rows(_ROLE, role, database or "")
+        defaults = {name: value or "" for _, name, value in rows if name}
+        return Role(any(superuser == "t" for superuser, _, _ in rows), defaults)
 
     async def save(self, worker: int, savings: Sequence[Saving]) -> dict[str, str]:
         """Record progress of many instances in one commit; returns those not recorded, and why:

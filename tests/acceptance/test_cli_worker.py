@@ -10,6 +10,7 @@ from integration.cli.running import CliProcess, command, environment
 from pg_durable.embedded import EmbeddedServer
 from pg_durable.schema import install
 from support.database import Database
+from support.waiting import until
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -70,3 +71,104 @@ async def test_psql_gets_all_arguments_and_its_own_options_win(db: Database) -> 
     assert given.out == "5\n"
     assert failing.code == 1
     assert "division by zero" in failing.err
+
+
+async def test_it_waits_for_a_schema_that_comes_later_with_one_line(
+    server: EmbeddedServer,
+) -> None:
+    admin = await Database.connect(server.dsn())
+    await admin.rows("create database comes_later")
+    dsn = server.dsn("comes_later")
+    process = await asyncio.create_subprocess_exec(
+        *command("worker", dsn, "--wait-for-schema"),
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stderr is not None
+    complaint = await asyncio.wait_for(process.stderr.readline(), 30)
+
+    async def looked_again() -> object:
+        return await admin.scalar(
+            "select sessions >= 3 from pg_stat_database where datname = 'comes_later'"
+        )
+
+    await until(looked_again)
+    await asyncio.to_thread(install, dsn)
+    db = await Database.connect(dsn)
+    status = await db.wait(await db.start("'select 1'"))
+    await db.close()
+    process.terminate()
+    _, rest = await process.communicate()
+
+    assert b"Database comes_later has no df schema" in complaint
+    assert (status, process.returncode) == ("completed", 0)
+    assert b"no df schema" not in rest
+    await admin.rows("drop database comes_later")
+    await admin.close()
+
+
+@pytest.mark.parametrize("option", [[], ["--wait-for-schema"]])
+async def test_a_schema_that_is_newer_ends_it_with_a_message_and_an_exit_code(
+    db: Database, option: list[str]
+) -> None:
+    await db.rows("update df._schema set migration = migration + 1, version = '99.0.0'")
+
+    process = await asyncio.create_subprocess_exec(
+        *command("worker", db.conninfo, *option),
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    _, err = await process.communicate()
+
+    assert process.returncode == 1
+    assert b"is from pg_durable 99.0.0" in err
+    assert b"Upgrade the program" in err
+
+
+async def test_one_process_serves_several_databases_and_none_suffers_from_another(
+    server: EmbeddedServer, db: Database
+) -> None:
+    admin = await Database.connect(server.dsn())
+    databases = [db]
+    for name in ("second", "third"):
+        await admin.rows(f"create database {name}")
+        await asyncio.to_thread(install, server.dsn(name))
+        databases.append(await Database.connect(server.dsn(name)))
+    process = await asyncio.create_subprocess_exec(
+        *command("worker", *(database.conninfo for database in databases)),
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    for database in databases:
+        assert await database.wait(await database.start("'select 1'")) == "completed"
+
+    await databases[1].close()
+    await admin.rows("drop database second with (force)")
+    await databases[2].rows("update df._schema set migration = migration + 1, version = '99.0.0'")
+    left = await databases[2].start("'select 1'")
+    said = await _read_until(process, b"third: not served any more")
+    assert await db.wait(await db.start("'select 1'")) == "completed"
+    process.terminate()
+    _, rest = await process.communicate()
+
+    assert process.returncode == 1
+    said += rest
+    assert f"{db.session.info.dbname}: worker 1 is ready".encode() in said
+    assert b"second: connection failed" in said
+    assert b'database "second" does not exist' in said
+    assert b"is from pg_durable 99.0.0" in said
+    assert await databases[2].status(left) == "pending"
+    await databases[2].close()
+    await admin.rows("drop database third")
+    await admin.close()
+
+
+async def _read_until(process: asyncio.subprocess.Process, text: bytes) -> bytes:
+    """What the process says up to the line with a text."""
+    assert process.stderr is not None
+    said = b""
+    while text not in said:
+        line = await asyncio.wait_for(process.stderr.readline(), 30)
+        assert line, said
+        said += line
+    return said

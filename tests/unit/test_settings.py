@@ -69,3 +69,16 @@ def test_a_worker_with_one_session_of_its_engine_does_not_start() -> None:
         Settings().with_those_of_database({"max_duroxide_connections": "1"})
 
     assert in_environment.value.message == in_database.value.message == message
+
+
+def test_an_identity_that_there_is_not_is_named() -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        Settings.load({"PG_DURABLE_IDENTITY": "sudo"})
+
+    assert caught.value.message == "PG_DURABLE_IDENTITY is 'sudo'; it must be login or set_role."
+
+
+def test_the_database_does_not_say_whose_rights_steps_have() -> None:
+    served = Settings.load({}).with_those_of_database({"identity": "set_role"})
+
+    assert served.identity == "login"

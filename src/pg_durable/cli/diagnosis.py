@@ -1,15 +1,15 @@
 """What `pg-durable doctor` makes of what it sees: a check each, with what to do."""
 
 import enum
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from pg_durable import __version__
+from pg_durable.cli.access import identifier, literal, missing
 from pg_durable.cli.output import show_duration
-from pg_durable.client import Engine, Health, SeenWorker, Server
+from pg_durable.client import Engine, Health, Logins, SeenWorker, Server, Tried
 from pg_durable.errors import PgDurableError
 from pg_durable.schema import OLDEST_SERVER
 
@@ -29,18 +29,24 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding: what there is, what to do about it, and the same as data."""
+    """One finding: what there is, what to do about it, and the same as data.
+
+    `lines` are to be put into files, or run, as they are.
+    """
 
     name: str
     state: State
     said: str
     advice: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    lines: Sequence[str] = ()
 
 
 def diagnose(health: Health) -> list[Check]:
     """Judge all that was seen; without a schema that fits there is little to see."""
     engine = health.engine
+    if engine is None:
+        return [_server(health.server)]
     if isinstance(engine, PgDurableError):
         return [_server(health.server), Check("schema", State.problem, engine.message, engine.hint)]
     return [
@@ -190,9 +196,9 @@ def _roles(engine: Engine, database: str) -> Check:
         what, cure = _TROUBLES[role.trouble or ""]
         names = {
             "oid": role.role,
-            "role": _identifier(role.role),
-            "literal": "'" + role.role.replace("'", "''") + "'",
-            "database": _identifier(database),
+            "role": identifier(role.role),
+            "literal": literal(role.role),
+            "database": identifier(database),
         }
         found.append(f"{what.format(**names)} ({_count(role.number)} unfinished)")
         cures.append(cure.format(**names))
@@ -208,10 +214,46 @@ def _superusers(engine: Engine, database: str) -> Check:
     listed = _listed([f"{_count(role.number)} of {role.role}" for role in refused])
     said = f"{listed} will be refused: pg_durable.enable_superuser_instances is off"
     advice = (
-        f"To allow them: alter database {_identifier(database)}"
+        f"To allow them: alter database {identifier(database)}"
         " set pg_durable.enable_superuser_instances = on; and start the workers anew."
     )
     return Check("superusers", State.problem, said, advice, facts)
+
+
+def check_logins(logins: Logins) -> Check:
+    """Judge whether a worker gets the sessions of all roles that may have workflows."""
+    place, tried = logins.place, logins.tried
+    failing = [role for role in tried if not role.works]
+    facts = {
+        "identity": logins.identity,
+        "worker": place.worker,
+        "roles": [{**asdict(role), "works": role.works} for role in tried],
+    }
+    way = "take" if logins.identity == "set_role" else "log in as"
+    if failing or not place.is_worker:
+        found = [f"not as {identifier(role.role)}: {_why(role, logins)}" for role in failing]
+        if not place.is_worker:
+            found.insert(0, f"role {identifier(place.worker)} is no worker's")
+        said = f"a worker cannot {way} each role; {_listed(found)}" if failing else found[0]
+        return Check("logins", State.problem, said, "To do:", facts, missing(logins))
+    if logins.identity == "set_role" and place.worker_is_superuser:
+        said = f"the worker's role {identifier(place.worker)} is a superuser, and with it each step"
+        advice = "Give the workers a role of their own; see df.grant_worker."
+        return Check("logins", State.warning, said, advice, facts)
+    said = f"a worker may {way} {_each(len(tried))} that may have workflows"
+    return Check("logins", State.ok, said, facts=facts)
+
+
+def _why(role: Tried, logins: Logins) -> str:
+    if not role.connect:
+        return f"it may not connect to database {identifier(logins.place.database)}"
+    if role.refused is None:
+        return f"{identifier(logins.place.worker)} may not SET ROLE to it"
+    return role.refused.said.rpartition("failed: ")[2].removeprefix("FATAL:").strip()
+
+
+def _each(number: int) -> str:
+    return f"each of {number} roles" if number > 1 else "the one role" if number else "each role"
 
 
 def _dblink(engine: Engine) -> Check:
@@ -241,10 +283,3 @@ def _count(number: int, what: str = "instance") -> str:
 def _listed(items: Sequence[str]) -> str:
     more = f"; and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
     return "; ".join(items[:_NAMED]) + more
-
-
-def _identifier(name: str) -> str:
-    """A name as it goes into a statement."""
-    if re.fullmatch(r"[a-z_][a-z0-9_]*", name):
-        return name
-    return '"' + name.replace('"', '""') + '"'

@@ -1,17 +1,20 @@
 """What a worker says on the standard error: one line per event."""
 
 import logging
+from collections.abc import Callable
 
 
 class _OneLine(logging.Formatter):
     """An event is a line, whatever a message or an exception's text holds."""
 
-    def __init__(self, *, traces: bool) -> None:
+    def __init__(self, *, traces: bool, about: Callable[[], str]) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
         self._traces = traces
+        self._about = about
 
     def format(self, record: logging.LogRecord) -> str:
-        record.message = record.getMessage()
+        about = self._about()
+        record.message = f"{about}: {record.getMessage()}" if about else record.getMessage()
         record.asctime = self.formatTime(record)
         error = record.exc_info[1] if record.exc_info else None
         said = "" if error is None else f": {type(error).__name__}: {error}"
@@ -21,10 +24,11 @@ class _OneLine(logging.Formatter):
         return line
 
 
-def log_to_stderr(*, verbose: bool, quiet: bool) -> None:
-    """Set logging up. `verbose` adds details and the traces of errors; `quiet` wins."""
+def log_to_stderr(*, verbose: bool, quiet: bool, about: Callable[[], str] = lambda: "") -> None:
+    """Set logging up. `verbose` adds details and the traces of errors; `quiet` wins. What `about`
+    gives at the time of an event comes before it."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine(traces=verbose))
+    handler.setFormatter(_OneLine(traces=verbose, about=about))
     logging.getLogger().addHandler(handler)
     level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
     logging.getLogger("pg_durable").setLevel(level)

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from pg_durable.errors import InvalidWorkflow
+from pg_durable.settings import Settings
+
 DSN_HELP = "The database, as libpq's URI or keywords. The main help says what counts without it."
 
 Dsn = Annotated[str | None, typer.Option("--dsn", metavar="DSN", show_default=False, help=DSN_HELP)]
@@ -32,6 +35,14 @@ MaxUserConnections = Annotated[
     int | None,
     typer.Option(metavar="N", help="SQL steps that run at the same time. [default: 10]"),
 ]
+Identity = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW",
+        help="How steps get the rights of their role: login as it, or log in as the worker and"
+        " set_role. [default: login]",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log details, too.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings and errors only.")]
 
@@ -56,3 +67,11 @@ def workflow_text(given: str | None, file: Path | None, what: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise typer.BadParameter(f"{file} cannot be read: {reason}.") from None
+
+
+def settings_of(**flags: str | float | None) -> Settings:
+    """The settings of the environment and the options."""
+    try:
+        return Settings.load(None, **flags)
+    except InvalidWorkflow as error:
+        raise typer.BadParameter(str(error)) from None

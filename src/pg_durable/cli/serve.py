@@ -12,15 +12,14 @@ import typer
 from pg_durable.cli.logs import log_to_stderr
 from pg_durable.cli.options import (
     Dsn,
-    DsnArgument,
+    Identity,
     MaxUserConnections,
     Quiet,
     Verbose,
     one_dsn,
+    settings_of,
 )
-from pg_durable.cli.target import as_uri, resolve_dsn
-from pg_durable.errors import InvalidWorkflow
-from pg_durable.settings import Settings
+from pg_durable.cli.target import as_uri, names_of, resolve_dsn
 
 if TYPE_CHECKING:
     from pg_durable.embedded import EmbeddedServer
@@ -62,7 +61,7 @@ def up(
     it goes on with the workflows where they were.
     """
     from pg_durable.embedded import EmbeddedServer
-    from pg_durable.engine.worker import run_worker
+    from pg_durable.engine.worker import run_workers
     from pg_durable.schema import install
 
     log_to_stderr(verbose=verbose, quiet=quiet)
@@ -71,20 +70,33 @@ def up(
     server = EmbeddedServer(data, listen=listen, port=port)
     log.info("starting PostgreSQL in %s", server.directory)
     with server:
-        settings = _settings(dsn=server.dsn(), max_user_connections=max_user_connections)
+        settings = settings_of(dsn=server.dsn(), max_user_connections=max_user_connections)
         install(settings.dsn)
         _print_how_to_connect(server, listen)
-        run_worker(settings, wait_for_server=True)
+        run_workers({"": settings}, wait_for_server=True, wait_for_schema=True)
         log.info("stopping PostgreSQL")
     log.info("stopped; the next pg-durable up goes on from here")
 
 
 def worker(
-    dsn: DsnArgument = None,
+    dsns: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="DSN...",
+            show_default=False,
+            help="The database, as libpq's URI or keywords; or several. The main help says what"
+            " counts without it.",
+        ),
+    ] = None,
     dsn_option: Dsn = None,
     wait_for_server: Annotated[
         bool, typer.Option("--wait-for-server", help="Keep trying while no server answers.")
     ] = False,
+    wait_for_schema: Annotated[
+        bool,
+        typer.Option("--wait-for-schema", help="Wait for a df schema that is missing or too old."),
+    ] = False,
+    identity: Identity = None,
     max_user_connections: MaxUserConnections = None,
     max_connections_per_role: Annotated[
         int | None,
@@ -119,43 +131,49 @@ def worker(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the workflows of a database until Ctrl-C or SIGTERM.
+    """Run the workflows of a database, or several, until Ctrl-C or SIGTERM.
 
     Any number of workers may serve one database, from any machine. A worker that is killed
     loses nothing: others take its workflows over, or it does when it is started again.
 
+    Given several databases, each with a df schema, it serves them side by side; the settings
+    hold for each. A schema newer than this program ends it, with exit code 1.
+
     Each setting may also be given in the environment: PG_DURABLE_LEASE for --lease, and so on;
-    or in the database: alter database … set pg_durable.lease = 30.
+    or in the database: alter database app set pg_durable.lease = 30.
     """
     import asyncio
 
     from pg_durable.client import probe
-    from pg_durable.engine.worker import run_worker
+    from pg_durable.engine.worker import run_workers, served_database
 
-    settings = _settings(
-        dsn=resolve_dsn(one_dsn(dsn, dsn_option)),
-        max_user_connections=max_user_connections,
-        max_connections_per_role=max_connections_per_role,
-        execution_acquire_timeout=execution_acquire_timeout,
-        retention_days=retention_days,
-        reconcile_interval=reconcile_interval,
-        poll_interval=poll_interval,
-        lease=lease,
-        heartbeat_interval=heartbeat_interval,
-        grace=grace,
-        max_result_bytes=max_result_bytes,
-    )
-    log_to_stderr(verbose=verbose, quiet=quiet)
+    if dsns and len(dsns) > 1:
+        one_dsn(dsns[0], dsn_option)
+        given = dsns
+    else:
+        given = [resolve_dsn(one_dsn(dsns[0] if dsns else None, dsn_option))]
+    databases = {
+        name: settings_of(
+            dsn=dsn,
+            identity=identity,
+            max_user_connections=max_user_connections,
+            max_connections_per_role=max_connections_per_role,
+            execution_acquire_timeout=execution_acquire_timeout,
+            retention_days=retention_days,
+            reconcile_interval=reconcile_interval,
+            poll_interval=poll_interval,
+            lease=lease,
+            heartbeat_interval=heartbeat_interval,
+            grace=grace,
+            max_result_bytes=max_result_bytes,
+        )
+        for name, dsn in zip(names_of(given), given, strict=True)
+    }
+    log_to_stderr(verbose=verbose, quiet=quiet, about=served_database.get)
     if not wait_for_server:
-        asyncio.run(probe(settings.dsn))  # says best why there is no connection
-    run_worker(settings, wait_for_server=wait_for_server)
-
-
-def _settings(**flags: str | float | None) -> Settings:
-    try:
-        return Settings.load(None, **flags)
-    except InvalidWorkflow as error:
-        raise typer.BadParameter(str(error)) from None
+        for dsn in given:
+            asyncio.run(probe(dsn))  # says best why there is no connection
+    run_workers(databases, wait_for_server=wait_for_server, wait_for_schema=wait_for_schema)
 
 
 def _print_how_to_connect(server: "EmbeddedServer", listen: str | None) -> None:

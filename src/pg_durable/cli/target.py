@@ -1,7 +1,7 @@
 """Which database a command means, and a session with it."""
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -65,6 +65,23 @@ def as_uri(dsn: str) -> str:
     return (
         f"postgresql://{user}{'@' if user else ''}/{database}?{urlencode(parts, quote_via=quote)}"
     )
+
+
+def names_of(dsns: Sequence[str]) -> list[str]:
+    """A name for each database, for the log: short, distinct, and without a password."""
+    from pg_durable.wire.dsn import parse_dsn
+
+    all_parts = [parse_dsn(dsn) for dsn in dsns]
+    names = [parts.get("dbname") or parts.get("service") or "" for parts in all_parts]
+    if len(set(names)) < len(names):
+        names = [
+            f"{parts.get('host', '')}:{parts.get('port', '')}/{name}"
+            for parts, name in zip(all_parts, names, strict=True)
+        ]
+    return [
+        name if names.count(name) == 1 else f"{name}#{number}"
+        for number, name in enumerate(names, 1)
+    ]
 
 
 def _running_embedded() -> str | None:

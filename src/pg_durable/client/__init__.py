@@ -15,6 +15,7 @@ a role sees its own instances, a superuser all. Every error is one of `pg_durabl
 | queries  | what it asks the server                                           |
 | rows     | what it returns: `Instance`, `Node`, `Page`                       |
 | health   | `examine`, for the whole of a database                            |
+| logins   | `try_logins`, for the sessions that steps need                    |
 | failures | PostgreSQL's errors as ours, with what to do about them           |
 """
 
@@ -29,6 +30,7 @@ from pg_durable.client.health import (
     Server,
     examine,
 )
+from pg_durable.client.logins import Logins, Place, Refused, Rule, Tried, try_logins
 from pg_durable.client.rows import ENDED, Instance, Node, Page
 from pg_durable.client.session import probe
 
@@ -40,11 +42,17 @@ __all__ = [
     "Health",
     "Held",
     "Instance",
+    "Logins",
     "Node",
     "Page",
+    "Place",
+    "Refused",
+    "Rule",
     "SeenRole",
     "SeenWorker",
     "Server",
+    "Tried",
     "examine",
     "probe",
+    "try_logins",
 ]

@@ -85,10 +85,11 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """All of it; `engine` is the reason where it cannot be looked at."""
+    """All of it; `engine` is the reason where it cannot be looked at, and None for a worker's
+    role, which sees no instances."""
 
     server: Server
-    engine: Engine | PgDurableError
+    engine: Engine | PgDurableError | None
 
 
 async def examine(dsn: str) -> Health:
@@ -101,7 +102,7 @@ async def examine(dsn: str) -> Health:
         await session.connection.set_read_only(True)
         await session.connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         (server,) = await session.rows(queries.SERVER)
-        engine: Engine | PgDurableError
+        engine: Engine | PgDurableError | None
         try:
             await session.check_schema()
             async with session.translated(), session.connection.transaction():
@@ -111,11 +112,13 @@ async def examine(dsn: str) -> Health:
         return Health(server=Server(**server), engine=engine)
 
 
-async def _engine(session: Session) -> Engine:
+async def _engine(session: Session) -> Engine | None:
     (seen,) = await session.rows(queries.VERSION)
-    if seen["sees_workers"]:
+    if seen["sees_schema"]:
         (row,) = await session.rows(queries.MIGRATION)
         _refuse_misfit(seen["version"], row["migration"])
+    if seen["sees_schema"] and not seen["sees_instances"]:
+        return None
 
     async def rows(kind: type[Any], query: Any) -> list[Any]:
         return [kind(**row) for row in await session.rows(query)]

@@ -60,8 +60,9 @@ from pg_database d
 where d.datname = current_database()"""
 VERSION = """
 select split_part(df.version(), ' ', 1) as version, df._sees_all(current_user) as sees_all,
-  has_table_privilege('df._schema', 'select')
-    and has_table_privilege('df._worker_epoch', 'select') as sees_workers"""
+  has_table_privilege('df._schema', 'select') as sees_schema,
+  has_any_column_privilege('df.instances', 'select') as sees_instances,
+  has_table_privilege('df._worker_epoch', 'select') as sees_workers"""
 MIGRATION = "select s.migration from df._schema s"
 
 WORKERS = """
@@ -107,4 +108,53 @@ from (
 ) s
 left join pg_roles r on r.oid = s.role
 order by 1"""
+# From where the sessions of steps come, for `try_logins`; the worker is the role of the session
+# unless another is named.
+PLACE = """
+select current_setting('server_version_num')::int as server, w.rolname::text as worker,
+  has_function_privilege(w.oid, 'df._worker_badge()', 'execute') as is_worker,
+  w.rolsuper as worker_is_superuser, current_database()::text as database,
+  host(inet_client_addr()) as address,
+  coalesce((select s.ssl from pg_stat_ssl s where s.pid = pg_backend_pid()), false) as ssl,
+  case when pg_has_role('pg_read_all_settings', 'usage')
+    then current_setting('hba_file') end as hba_file,
+  case when pg_has_role('pg_read_all_settings', 'usage')
+    then current_setting('ident_file') end as ident_file,
+  has_function_privilege('pg_hba_file_rules()', 'execute') as sees_rules,
+  has_table_privilege('df.instances', 'select') as sees_instances,
+  df._sees_all(current_user) as sees_all
+from pg_roles w
+where w.rolname = coalesce(%(worker)s, session_user)"""
+HBA_RULES = """
+select r.type, r.database, r.user_name, r.auth_method, coalesce(r.options, '{}') as options
+from pg_hba_file_rules r
+where r.error is null
+order by r.line_number"""
+_TRIED = """
+select r.rolname::text as role, coalesce(s.number, 0) as unfinished,
+  has_database_privilege(r.oid, current_database(), 'connect') as connect,
+  coalesce(r.rolvaliduntil < now(), false) as expired,
+  not %(set_role)s or pg_has_role(%(worker)s, r.oid, %(right)s) as may_set
+from pg_roles r
+"""
+_MAY_START = """
+where r.rolcanlogin
+  and (s.number > 0
+       or not r.rolsuper
+         and has_schema_privilege(r.oid, 'df', 'usage')
+         and has_any_column_privilege(r.oid, 'df._start', 'insert')
+         and r.oid <> (select n.nspowner from pg_namespace n where n.nspname = 'df'))
+order by 1"""
+# The roles that may have workflows and log in, with their unfinished ones.
+MAY_START: LiteralString = f"""{_TRIED}
+left join (
+  select i.submitted_by as role, count(*) as number
+  from df.instances i
+  where i.status in ('pending', 'running')
+  group by 1) s on s.role = r.oid
+{_MAY_START}"""  # noqa: S608 -- made of constants
+MAY_START_IN_PART: LiteralString = (
+    f"{_TRIED} cross join (values (null::int)) s (number) {_MAY_START}"
+)
+
 DBLINK = "select exists (select from pg_extension e where e.extname = 'dblink')"

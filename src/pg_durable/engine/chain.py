@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pg_durable.errors import LeaseLost, PgDurableError
+from pg_durable.engine.slow import ShownWhenSlow
+from pg_durable.errors import PgDurableError
 from pg_durable.graph.nodes import NodeType
 from pg_durable.graph.outcomes import Change, Leaf, Outcome, Progress
+from pg_durable.lanes.session import Statement
 from pg_durable.steps.sql import RunAgain, run_sql_steps
-from pg_durable.store import Checkpoint, Saving
+from pg_durable.store import Checkpoint
 
 if TYPE_CHECKING:
     from pg_durable.engine.run import Run
@@ -31,26 +33,26 @@ class Chain:
         self._progress = Progress()
         self._following: Leaf | None = None
         self._until = 0.0
-        self._shown: asyncio.TimerHandle | None = None
-        self._sees_commits = True
+        self._slow: ShownWhenSlow | None = None
         self._committing = False
         self._finishes = False
         self.task = asyncio.current_task()
 
-    async def run(self, statement: str) -> Progress:
+    async def run(self, statement: Statement) -> Progress:
         """Run to the end of the chain; what the last step led to, recorded already.
 
         Raises:
             Outraced: the chain lost a race.
         """
         claimed, context = self._run.claimed, self._run.context
-        lane = await context.pool.acquire(claimed.role, claimed.database)
+        lane = await context.pool.acquire(claimed.role, None)
         if context.stopping:
-            context.pool.release(lane, claimed.role, claimed.database)
+            context.pool.release(lane, claimed.role, None)
             raise RunAgain("the worker stops")
-        self._sees_commits = lane.sees_commits
+        if lane.sees_commits:
+            self._slow = ShownWhenSlow(self._run)
         self._until = self._loop.time() + context.settings.time_slice
-        self._show_when_slow()
+        self._begin_leaf()
         try:
             await run_sql_steps(lane, statement, self)
         except BaseException as error:
@@ -59,22 +61,20 @@ class Chain:
             lane.reusable = False  # whatever it was doing is rolled back by its end
             raise
         finally:
-            if self._shown is not None:
-                self._shown.cancel()
+            self._end_leaf()
             self._commit_ended()  # also one that was cut off: nobody may wait for it
-            context.pool.release(lane, claimed.role, claimed.database)
+            context.pool.release(lane, claimed.role, None)
         return self._progress
 
     async def settle(
         self, outcome: Outcome, marks: Mapping[str, str], *, may_follow: bool = False
-    ) -> tuple[Checkpoint, str | None]:
+    ) -> tuple[Checkpoint, Statement | None]:
         """See `Recorder`."""
         run = self._run
         if run.broken:
             raise RunAgain("a commit of a sibling has failed")
         run.absorb_held()  # else this might finish the instance without it
-        if self._shown is not None:
-            self._shown.cancel()  # from here on its rows belong to the checkpoint
+        self._end_leaf()
         if run.walk.lost(self.leaf):
             raise Outraced(f"node {self.leaf.node.id} lost a race")
         progress = self._progress = run.walk.settle(self.leaf, outcome, marks)
@@ -102,7 +102,7 @@ class Chain:
                 raise Outraced(f"node {self._following.node.id} lost a race")
             self._progress.leaves.clear()
             self.leaf, self._following = self._following, None
-            self._show_when_slow()
+            self._begin_leaf()
 
     def _race_branch(self) -> list[str] | None:
         """What may be cut off together with this chain: the branch of the race around it."""
@@ -120,9 +120,7 @@ class Chain:
 
     async def check_claim(self) -> None:
         """See `Recorder`."""
-        run = self._run
-        if await run.context.saver.store.lost(run.context.worker, [run.claimed.id]):
-            raise LeaseLost("the claim on this instance is gone")
+        await self._run.check_claim()
 
     def alone(self, outcome: Outcome, marks: Mapping[str, str]) -> Checkpoint:
         """See `Recorder`."""
@@ -134,7 +132,7 @@ class Chain:
             outcome=None,
         )
 
-    def _next_statement(self, progress: Progress) -> str | None:
+    def _next_statement(self, progress: Progress) -> Statement | None:
         if (
             len(progress.leaves) != 1
             or progress.changes  # not all of it can be recorded yet
@@ -150,16 +148,10 @@ class Chain:
         self._following = progress.leaves[0]
         return statement
 
-    def _show_when_slow(self) -> None:
-        if self._shown is not None:
-            self._shown.cancel()
-        self._shown = self._loop.call_later(
-            self._run.context.settings.show_running_after, self._show_running
-        )
+    def _begin_leaf(self) -> None:
+        if self._slow is not None:
+            self._slow.begin(self.leaf)
 
-    def _show_running(self) -> None:
-        run = self._run
-        if not self._sees_commits or run.walk.lost(self.leaf):
-            return
-        running = run.with_ancestors([self.leaf.node.id])
-        run.context.saver.save(Saving(instance=run.claimed.id, running=running))
+    def _end_leaf(self) -> None:
+        if self._slow is not None:
+            self._slow.end()

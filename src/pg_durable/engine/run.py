@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 from pg_durable.engine.chain import Chain, Outraced
 from pg_durable.engine.context import Context
+from pg_durable.engine.elsewhere import StepElsewhere
 from pg_durable.engine.ledger import Ledger
 from pg_durable.engine.pace import Clock, LoopPace
 from pg_durable.engine.waits import NEVER, Waits, outcome_at_end, outcome_of_signal
+from pg_durable.engine.watch import is_misfit
 from pg_durable.errors import (
     LeaseLost,
     LimitExceeded,
@@ -17,17 +19,19 @@ from pg_durable.errors import (
     ServerUnavailable,
     StepRefused,
 )
+from pg_durable.graph.idempotency import idempotency_key
 from pg_durable.graph.nodes import TERMINAL, Graph, LoopRow, NodeType, Row, make_node
 from pg_durable.graph.outcomes import Failed, Leaf, Outcome, Progress
 from pg_durable.graph.waits import SignalWait
 from pg_durable.graph.walk import Walk
-from pg_durable.lanes.pool import LoginRefused
+from pg_durable.lanes.session import LoginRefused, Statement
 from pg_durable.steps.sql import RunAgain, statement_of
 from pg_durable.store import Claimed, Left, Saving, StoreError
 from pg_durable.wire import ConnectionLost
 
 log = logging.getLogger(__name__)
 
+_CLAIM_GONE = "the claim on this instance is gone"
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 10.0
 _LONGEST_WAIT = 3600.0
@@ -56,7 +60,9 @@ class Run:
         self._outcome: Outcome | None = None
         self._finished = False  # the outcome is recorded
         self._running = 0  # SQL leaves running as tasks of their own
-        self._chains: set[Chain] = set()
+        # Where steps run, if not in the worker's own database.
+        self._elsewhere = claimed.database if claimed.database != context.database else None
+        self._steps: set[Chain | StepElsewhere] = set()
         self._held: list[Progress] = []  # to be absorbed when no commit is under way
         self._attempts = claimed.attempts
         self._changed = asyncio.Event()  # something above changed while the run waited
@@ -68,10 +74,9 @@ class Run:
             await self._drive()
         except* (LeaseLost, RunAgain, ConnectionLost, ServerUnavailable) as outage:
             # Without the claim, giving back changes nothing; with it, somebody must go on.
-            await self._give_back(_first(outage))
+            await self._let_go(_first(outage))
         except* Exception as bug:
-            log.error("instance %s cannot be driven", self.claimed.id, exc_info=bug)
-            await self._give_back(_first(bug))
+            await self._let_go(_first(bug), bug)
 
     async def _drive(self) -> None:
         claimed = self.claimed
@@ -196,9 +201,9 @@ class Run:
         self._ready = [leaf for leaf in self._ready if leaf.node.id not in losers]
         self.ledger.drop(losers)
         self._waits.drop(losers)
-        for chain in self._chains:
-            if chain.leaf.node.id in losers and chain.task is not None:
-                chain.task.cancel()
+        for step in self._steps:
+            if step.leaf.node.id in losers and step.task is not None:
+                step.task.cancel()
 
     # --- waits
 
@@ -264,20 +269,28 @@ class Run:
             statement = self.statement_of(leaf)
         except PgDurableError as error:
             return self.walk.settle(leaf, Failed.of(error))
-        chain = Chain(self, leaf)
-        self._chains.add(chain)
+        elsewhere = self._elsewhere
+        step = Chain(self, leaf) if elsewhere is None else StepElsewhere(self, leaf, elsewhere)
+        self._steps.add(step)
         try:
-            return await chain.run(statement)
+            return await step.run(statement)
         except (LimitExceeded, StepRefused) as error:
-            return self.walk.settle(chain.leaf, Failed.of(error))
+            return self.walk.settle(step.leaf, Failed.of(error))
         except LoginRefused as error:
-            return self.walk.settle(chain.leaf, self._login_failure(error))
+            await self._check_name()
+            return self.walk.settle(step.leaf, self._login_failure(error))
         finally:
-            self._chains.discard(chain)
+            self._steps.discard(step)
 
-    def statement_of(self, leaf: Leaf) -> str:
-        """The text of a leaf's statement, with names and variables filled in."""
-        return statement_of(leaf, self._variables, self.context.settings.max_result_bytes)
+    def statement_of(self, leaf: Leaf) -> Statement:
+        """A leaf's statement, with names and variables filled in."""
+        text = statement_of(leaf, self._variables, self.context.settings.max_result_bytes)
+        return Statement(text, idempotency_key(self.claimed.id, leaf.node.id, leaf.generation))
+
+    async def check_claim(self) -> None:
+        """Raise LeaseLost if the instance was cancelled or taken over."""
+        if await self.context.saver.store.lost(self.context.worker, [self.claimed.id]):
+            raise LeaseLost(_CLAIM_GONE)
 
     def landed(self, *, finished: bool) -> None:
         """A checkpoint is committed, and the instance has ended with it or not."""
@@ -289,8 +302,14 @@ class Run:
         self.ledger.committing -= 1
         self._changed.set()
 
+    async def _check_name(self) -> None:
+        """Walk again where the role was renamed since the claim: it is the new name that counts."""
+        name = await self.context.saver.store.submitter(self.claimed.id)
+        if name not in (None, self.claimed.role):
+            raise RunAgain(f"role {self.claimed.role} is called {name} now")
+
     def _login_failure(self, error: LoginRefused) -> Failed:
-        database = self.claimed.database or "(the worker's)"
+        database = self._elsewhere or self.context.database
         return Failed(
             f"Failed to connect to database '{database}' as '{self.claimed.role}'. Error: {error}",
             {"sqlstate": ServerUnavailable.sqlstate},
@@ -310,13 +329,22 @@ class Run:
 
     async def _record(self, saving: Saving) -> None:
         if not await self.context.saver.save(saving):
-            raise LeaseLost("the claim on this instance is gone")
+            raise LeaseLost(_CLAIM_GONE)
+        if saving.changes:
+            self._attempts = 0
 
     def with_ancestors(self, nodes: list[str]) -> list[tuple[str, int]]:
         """Nodes and those around them in the order of locking, with their generations."""
         graph = self.walk.graph
         ids = {id_ for node in nodes for id_ in (node, *graph.ancestors(node))}
         return [(id_, self.walk.generation(id_)) for id_ in sorted(ids, key=graph.lock_order)]
+
+    async def _let_go(self, reason: BaseException, bug: Exception | None = None) -> None:
+        if is_misfit(reason) and not await self.context.watch.fits():
+            return  # nothing of this instance's: it is taken over by who can
+        if bug is not None:
+            log.error("instance %s cannot be driven", self.claimed.id, exc_info=bug)
+        await self._give_back(reason)
 
     async def _give_back(self, reason: BaseException) -> None:
         """Let go of the instance, to be walked again after a pause; or fail it when it was

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pg_durable.store import BUSY, LOCKED, Saving, Store, StoreError
+from pg_durable.store import BUSY, LOCKED, MISFITS, Saving, Store, StoreError
 from pg_durable.wire import ConnectionLost
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,8 @@ class Saver:
         try:
             refused = await self.store.save(self.worker, [queued.saving for queued in batch])
         except StoreError as error:
+            if error.code in MISFITS:
+                raise  # none can be saved
             if len(batch) > 1:  # find the one that cannot be saved: the others must not suffer
                 for one in batch:
                     await self._save([one])

@@ -14,6 +14,7 @@ from pg_durable.engine.context import Context
 from pg_durable.engine.housekeeping import Housekeeper
 from pg_durable.engine.run import Run
 from pg_durable.engine.saver import Saver
+from pg_durable.engine.watch import SchemaWatch
 from pg_durable.lanes.pool import LanePool
 from pg_durable.schema import check_version
 from pg_durable.settings import Settings, numbers
@@ -34,24 +35,37 @@ class Session:
     """Claims instances and drives them until told to stop."""
 
     def __init__(
-        self, settings: Settings, control: Wire, engine: Wire, saves: Wire, worker: int
+        self,
+        settings: Settings,
+        control: Wire,
+        engine: Wire,
+        saves: Wire,
+        worker: int,
+        schema: tuple[int, int],
     ) -> None:
         self._settings = settings
         self._control_wire = control
-        self._control = Store(control)
+        self._control = Store(control, schema)
         self._engine_wire = engine
-        self._store = Store(engine)
+        self._store = Store(engine, schema)
         self._saves_wire = saves  # of its own: a huge save must not hold up claims
-        self._pool = LanePool(settings)
-        saver = Saver(Store(saves), worker)
-        self._context = Context(settings=settings, worker=worker, pool=self._pool, saver=saver)
-        self._housekeeper = Housekeeper(settings, saver.store)
+        self._attention = asyncio.Event()  # something may be due, or there is room again
+        saver = Saver(Store(saves, schema), worker)
+        self._pool = LanePool(settings, saver.store)
+        self._context = Context(
+            settings=settings,
+            database=(engine.pg.db or b"").decode(),
+            worker=worker,
+            pool=self._pool,
+            saver=saver,
+            watch=SchemaWatch(control, schema, self._attention.set),
+        )
+        self._housekeeper = Housekeeper(settings, saver.store, schema)
         self._runs: dict[str, asyncio.Task[None]] = {}  # by instance
         self._on_signal: dict[str, Callable[[], None]] = {}  # by instance that is being driven
         self._held: Counter[str] = Counter()  # of these, by role
         self._capacity = settings.max_user_connections * settings.claim_ahead
         self._stop = asyncio.Event()
-        self._attention = asyncio.Event()  # something may be due, or there is room again
         self._suspicion = asyncio.Event()  # some instance may not be ours any more
         self._shown_idle = False
         control.on_notify = self._notified
@@ -63,28 +77,29 @@ class Session:
 
         Raises:
             ServerUnavailable, ConnectionLost: no server, or it went away.
-            SchemaMismatch: the `df` schema is absent, or newer than this program.
+            SchemaMismatch: the `df` schema is absent, or does not fit this program.
             InvalidWorkflow: the database has a setting that cannot be.
         """
         wires: list[Wire] = []
         try:
             control = await Wire.connect(worker_dsn(settings.dsn, "poll"))
             wires.append(control)
+            schema = await check_version(control)
+            store = Store(control, schema)
             names = [item.name for item in numbers()]
-            settings = settings.with_those_of_database(await Store(control).settings(names))
+            settings = settings.with_those_of_database(await store.settings(names))
             engine = await Wire.connect(worker_dsn(settings.dsn, "duroxide"))
             wires.append(engine)
             saves = await Wire.connect(worker_dsn(settings.dsn, "management"))
             wires.append(saves)
-            await check_version(engine)
-            worker = await Store(control).register(name)
-            await Store(control).listen()
+            worker = await store.register(name)
+            await store.listen()
         except BaseException:
             for wire in wires:
                 wire.close()
             raise
         log.info("worker %d is ready", worker)
-        return cls(settings, control, engine, saves, worker)
+        return cls(settings, control, engine, saves, worker, schema)
 
     def stop(self) -> None:
         """Claim nothing more; let go of every instance at its next step."""
@@ -98,6 +113,8 @@ class Session:
         Raises:
             ConnectionLost: a connection of the worker's own is gone, or others have
                 declared this worker dead.
+            SchemaMismatch: the `df` schema is gone, or another than it was.
+            StoreError: a call failed.
         """
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -243,6 +260,7 @@ class Session:
     async def _keep_lease(self) -> None:
         while True:
             await asyncio.sleep(self._settings.heartbeat_interval)
+            await self._context.watch.check()
             if not await self._control.heartbeat(self._context.worker):
                 raise ConnectionLost("other workers have declared this one dead")
             self._pool.close_idle()
@@ -273,3 +291,5 @@ class Session:
         for wire in (self._control_wire, self._engine_wire, self._saves_wire):
             if wire.lost is not None:
                 raise ConnectionLost(str(wire.lost))
+        if self._context.watch.misfit is not None:
+            raise self._context.watch.misfit

@@ -1,4 +1,4 @@
-"""The worker process: sessions with the database, one after another, until told to stop."""
+"""The worker process: for each database, sessions one after another, until told to stop."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,17 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Mapping
+from contextvars import ContextVar
 
 from pg_durable.engine.session import Session
-from pg_durable.errors import InvalidWorkflow, SchemaMismatch, ServerUnavailable
+from pg_durable.engine.watch import is_misfit
+from pg_durable.errors import (
+    InvalidWorkflow,
+    SchemaMismatch,
+    SchemaNotReady,
+    ServerUnavailable,
+)
 from pg_durable.settings import Settings
 from pg_durable.store import StoreError
 from pg_durable.wire import ConnectionLost
@@ -19,7 +27,12 @@ log = logging.getLogger(__name__)
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 1.0
 # A setting of the database that cannot be is an InvalidWorkflow.
-_NOT_NOW = (ServerUnavailable, ConnectionLost, SchemaMismatch, StoreError, InvalidWorkflow)
+_NOT_NOW = (ServerUnavailable, ConnectionLost, StoreError, InvalidWorkflow)
+_SCHEMA_DELAY = 5.0
+_STEADY = 10.0  # seconds after which a session has not failed at once
+
+# Which of several databases the present task serves; empty where there is one only.
+served_database: ContextVar[str] = ContextVar("served_database", default="")
 
 
 class Worker:
@@ -29,6 +42,9 @@ class Worker:
         self._settings = settings
         self._session: Session | None = None
         self._stopping = asyncio.Event()
+        self._delay = _FIRST_DELAY
+        self._said: str | None = None  # what it waits for
+        self._doubt: str | None = None  # what the schema did not know, though it seemed to fit
 
     def stop(self) -> None:
         """Finish or release what is running, within the grace period, and return from `run`."""
@@ -36,40 +52,75 @@ class Worker:
         if self._session is not None:
             self._session.stop()
 
-    async def run(self, *, wait_for_server: bool = True) -> None:
-        """Work until stopped, through restarts of the server.
+    async def run(self, *, wait_for_server: bool = True, wait_for_schema: bool = True) -> None:
+        """Work until stopped, through restarts of the server, and while the schema is replaced.
 
         Raises:
             ServerUnavailable: the first connection failed, unless `wait_for_server`.
-            SchemaMismatch: the `df` schema is absent, or newer than this program; likewise.
-            InvalidWorkflow: the database has a setting that cannot be; likewise.
+            SchemaNotReady: the `df` schema is absent or older than this program, unless
+                `wait_for_schema`.
+            SchemaMismatch: it is newer, now or later: another program has to go on.
+            InvalidWorkflow: the database has a setting that cannot be, unless `wait_for_server`.
         """
-        delay = _FIRST_DELAY
         while not self._stopping.is_set():
             try:
                 name = f"{socket.gethostname()}:{os.getpid()}"
-                self._session = await Session.open(self._settings, name)
+                session = await Session.open(self._settings, name)
+            except SchemaNotReady as error:
+                if not wait_for_schema:
+                    raise
+                wait_for_server = True  # there is one
+                self._say(f"{error} Looking again every {_SCHEMA_DELAY:.0f} s")
+                await self._pause(_SCHEMA_DELAY)
+                continue
             except _NOT_NOW as error:
                 if not wait_for_server:
                     raise
-                log.warning("%s; trying again in %.2f s", error, delay)
-                await self._pause(delay)
-                delay = min(delay * 2, _LONGEST_DELAY)
+                self._say(f"{error}; trying again")
+                await self._pause_longer()
                 continue
-            wait_for_server = True
-            delay = _FIRST_DELAY
-            await self._serve(self._session)
+            wait_for_server = wait_for_schema = True
+            self._said = None
+            if self._doubt is not None:
+                log.warning("the df schema seems to fit, but: %s", self._doubt)
+            await self._serve(session)
 
     async def _serve(self, session: Session) -> None:
+        self._session = session
+        self._doubt = None
+        began = asyncio.get_running_loop().time()
         if self._stopping.is_set():
             session.stop()
+        ends: list[BaseException] = []
         try:
             await session.run()
-        except* (ConnectionLost, StoreError) as lost:
-            log.warning("lost the server: %s", "; ".join(str(e) for e in lost.exceptions))
-            await self._pause(_FIRST_DELAY)
+        except* (ConnectionLost, StoreError, SchemaMismatch) as group:
+            ends = _leaves(group)
         finally:
             self._session = None
+
+        for end in ends:
+            if isinstance(end, SchemaMismatch) and not isinstance(end, SchemaNotReady):
+                raise end
+        if asyncio.get_running_loop().time() - began > _STEADY:
+            self._delay = _FIRST_DELAY
+        if any(is_misfit(end) or isinstance(end, SchemaNotReady) for end in ends):
+            # What is the matter is found by looking at the schema again.
+            self._doubt = next((str(end) for end in ends if is_misfit(end)), None)
+        elif ends:
+            log.warning("lost the server: %s", "; ".join(str(end) for end in ends))
+        if ends:
+            await self._pause_longer()
+
+    def _say(self, why: str) -> None:
+        """Tell what it waits for: once, however often it looks."""
+        if why != self._said:
+            self._said = why
+            log.warning("%s", why)
+
+    async def _pause_longer(self) -> None:
+        await self._pause(self._delay)
+        self._delay = min(self._delay * 2, _LONGEST_DELAY)
 
     async def _pause(self, delay: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -77,9 +128,25 @@ class Worker:
                 await self._stopping.wait()
 
 
-async def serve(settings: Settings, *, wait_for_server: bool = False) -> None:
-    """Run a worker until SIGTERM or SIGINT; a second signal ends it at once."""
-    worker = Worker(settings)
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+async def serve(
+    databases: Mapping[str, Settings],
+    *,
+    wait_for_server: bool = False,
+    wait_for_schema: bool = False,
+) -> None:
+    """Run a worker for each database until SIGTERM or SIGINT; a second signal ends it at once.
+
+    The databases are given by the names that they have in the log. One that cannot be served any
+    more is let go, and the others are served on; the first such error is raised at the end.
+    """
+    workers = {name: Worker(settings) for name, settings in databases.items()}
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
     assert main is not None
@@ -90,27 +157,49 @@ async def serve(settings: Settings, *, wait_for_server: bool = False) -> None:
         if stopped:
             main.cancel()
         stopped = True
-        worker.stop()
+        for worker in workers.values():
+            worker.stop()
+
+    async def run(name: str, worker: Worker) -> None:
+        if len(workers) > 1:
+            served_database.set(name)
+        try:
+            await worker.run(wait_for_server=wait_for_server, wait_for_schema=wait_for_schema)
+        except Exception as error:
+            if len(workers) > 1:
+                log.error("not served any more: %s", error)
+            raise
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:
         with contextlib.suppress(asyncio.CancelledError):
-            await worker.run(wait_for_server=wait_for_server)
+            ends = await asyncio.gather(
+                *(run(name, worker) for name, worker in workers.items()), return_exceptions=True
+            )
+            for end in ends:
+                if isinstance(end, Exception):
+                    raise end
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
 
 
-def run_worker(settings: Settings, *, wait_for_server: bool = False) -> None:
-    """Run a worker in this process until it is told to stop."""
+def run_workers(
+    databases: Mapping[str, Settings],
+    *,
+    wait_for_server: bool = False,
+    wait_for_schema: bool = False,
+) -> None:
+    """Run a worker for each database in this process until it is told to stop; see `serve`."""
     # Steps leave hardly any cycles behind; looking for them as often as Python does by default
     # took a twentieth of a worker's time.
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    serving = serve(databases, wait_for_server=wait_for_server, wait_for_schema=wait_for_schema)
     try:
         import uvloop
     except ImportError:  # not on every Python; asyncio's own loop does
-        asyncio.run(serve(settings, wait_for_server=wait_for_server))
+        asyncio.run(serving)
     else:
-        uvloop.run(serve(settings, wait_for_server=wait_for_server))
+        uvloop.run(serving)

@@ -3,54 +3,38 @@
 import logging
 import time
 from collections import defaultdict
+from typing import overload
 
-from pg_durable.errors import ServerUnavailable
 from pg_durable.lanes.lane import Lane
+from pg_durable.lanes.login import log_in
+from pg_durable.lanes.other import OtherLane
+from pg_durable.lanes.session import NoSessionLeft, StepSession
 from pg_durable.lanes.slots import Slots
 from pg_durable.settings import Settings
-from pg_durable.wire.dsn import step_dsn
+from pg_durable.store import Store
 
 log = logging.getLogger(__name__)
-
-# What a server says when it will not let the role in however often it is asked.
-_FINAL = (
-    "authentication failed",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "is not permitted to log in",
-    "no password supplied",
-    "permission denied for database",
-    "is not currently accepting connections",
-)
-
-
-class LoginRefused(Exception):
-    """The role cannot log in, so its step fails."""
-
-
-# What it says when it has no session left: of all, of a database, or of a role (and in PgBouncer's
-# words). In another language it is an outage like others, and the instance is tried again.
-_FULL = (
-    "too many clients",
-    "too many connections for",
-    "connection slots are reserved",
-    "could not fork new process",
-    "no more connections allowed",
-)
-_FULL_OF_ROLE = "too many connections for role"
 
 
 class LanePool:
     """Hands out sessions, as fairly as `Slots` says, and keeps them warm."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
+        self._store = store
         self._slots = Slots(settings)
-        self._idle: defaultdict[tuple[str, str | None], list[Lane]] = defaultdict(list)
+        self._idle: defaultdict[tuple[str, str | None], list[StepSession]] = defaultdict(list)
         self._open = 0
 
-    async def acquire(self, role: str, database: str | None) -> Lane:
+    @overload
+    async def acquire(self, role: str, database: None) -> Lane: ...
+
+    @overload
+    async def acquire(self, role: str, database: str) -> OtherLane: ...
+
+    async def acquire(self, role: str, database: str | None) -> StepSession:
         """Borrow a clean session of the role; wait for a free one, and while the server has none.
+        No `database`: the one with the `df` schema.
 
         Raises:
             LoginRefused: the server will not let the role in.
@@ -66,17 +50,14 @@ class LanePool:
                     lane = await self._open_lane(role, database)
                     self._slots.admitted(role)
                 return lane
-            except ServerUnavailable as error:
-                if not any(words in error.message for words in _FULL):
-                    self._slots.release(role)
-                    raise
-                self._make_way(role, error.message)
+            except NoSessionLeft as error:
+                self._make_way(role, error)
                 again = True
             except BaseException:
                 self._slots.release(role)
                 raise
 
-    def release(self, lane: Lane, role: str, database: str | None) -> None:
+    def release(self, lane: StepSession, role: str, database: str | None) -> None:
         """Give a session back, for the next step or to be closed."""
         self._put_back((role, database), lane)
         self._slots.release(role)
@@ -97,17 +78,14 @@ class LanePool:
             if not lanes:
                 del self._idle[key]
 
-    def _make_way(self, role: str, message: str) -> None:
+    def _make_way(self, role: str, error: NoSessionLeft) -> None:
         """The server has no session left: close what is not used, and try fewer for a while."""
-        of_role = _FULL_OF_ROLE in message
-        for key in [key for key in self._idle if key[0] == role or not of_role]:
-            for lane in self._idle.pop(key):
-                self._close(lane)
-        if self._slots.refused(role, of_role=of_role):
-            log.warning("steps of %s wait until the server has a session for them: %s",
-                        f"role {role}" if of_role else "all roles", message)  # fmt: skip
+        self.close_idle(older_than=0.0)
+        if self._slots.refused(role, of_role=error.of_role):
+            whose = f"role {role}" if error.of_role else "all roles"
+            log.warning("steps of %s wait until the server has a session: %s", whose, error)
 
-    def _take(self, key: tuple[str, str | None]) -> Lane | None:
+    def _take(self, key: tuple[str, str | None]) -> StepSession | None:
         lanes = self._idle.get(key)
         while lanes:
             lane = lanes.pop()
@@ -116,24 +94,21 @@ class LanePool:
             self._close(lane)
         return None
 
-    def _put_back(self, key: tuple[str, str | None], lane: Lane) -> None:
+    def _put_back(self, key: tuple[str, str | None], lane: StepSession) -> None:
         lane.idle_since = time.monotonic()
         if lane.usable and lane.idle_since - lane.opened_at < self._settings.lane_max_age:
             self._idle[key].append(lane)
         else:
             self._close(lane)
 
-    async def _open_lane(self, role: str, database: str | None) -> Lane:
+    async def _open_lane(self, role: str, database: str | None) -> StepSession:
         if self._open >= self._settings.max_user_connections:
             self._close_longest_idle()
         self._open += 1
         try:
-            conninfo = step_dsn(self._settings.dsn, role, database)
-            return await Lane.open(conninfo, self._settings.max_result_bytes)
-        except BaseException as error:
+            return await log_in(self._settings, self._store, role, database)
+        except BaseException:
             self._open -= 1
-            if isinstance(error, ServerUnavailable) and any(t in error.message for t in _FINAL):
-                raise LoginRefused(error.message) from error
             raise
 
     def _close_longest_idle(self) -> None:
@@ -143,6 +118,6 @@ class LanePool:
             self._idle[key].remove(lane)
             self._close(lane)
 
-    def _close(self, lane: Lane) -> None:
+    def _close(self, lane: StepSession) -> None:
         self._open -= 1
         lane.close()

@@ -6,18 +6,20 @@ from typing import Protocol
 from pg_durable.errors import LimitExceeded, ReferenceFailed, StepRefused
 from pg_durable.graph.outcomes import Failed, Leaf, Outcome
 from pg_durable.graph.substitution import fill_sql, fill_variables
-from pg_durable.lanes.lane import Lane, Rejected
+from pg_durable.lanes.lane import Lane
+from pg_durable.lanes.other import OtherLane
+from pg_durable.lanes.session import Rejected, Statement
 from pg_durable.store import Checkpoint
 
 # What PostgreSQL says of a statement that must not be in a transaction block (VACUUM,
 # CREATE INDEX CONCURRENTLY, …), and of a procedure that commits. Both failed before they
 # did anything.
-_NOT_IN_A_TRANSACTION = frozenset({"25001", "2D000"})
+NOT_IN_A_TRANSACTION = frozenset({"25001", "2D000"})
 # The role's transactions are read-only by default: its statement changes nothing, so the
 # record of it can follow in a transaction of its own.
 _READ_ONLY = "25006"
 # Serialization failure and deadlock, in the checkpoint or at the commit: nothing was committed.
-_TRY_AGAIN = frozenset({"40001", "40P01"})
+TRY_AGAIN = frozenset({"40001", "40P01"})
 # The statement deallocated the session's prepared statements.
 _NOT_PREPARED = "26000"
 
@@ -32,7 +34,7 @@ class Recorder(Protocol):
 
     async def settle(
         self, outcome: Outcome, marks: Mapping[str, str], *, may_follow: bool = False
-    ) -> tuple[Checkpoint, str | None]:
+    ) -> tuple[Checkpoint, Statement | None]:
         """What to record with the outcome, at the moment when it is to be; and the statement
         to start with it, if one may follow."""
 
@@ -72,15 +74,16 @@ def statement_of(leaf: Leaf, variables: Mapping[str, str], limit: int) -> str:
     return text
 
 
-def _with(statement: str, failure: Failed) -> Failed:
+def with_statement(statement: Statement, failure: Failed) -> Failed:
     """A failure that keeps the statement as it was sent, for its owner to read."""
-    details = {**(failure.details or {}), "statement": statement[:_MOST_KEPT]}
-    if len(statement) > _MOST_KEPT:
-        details["statement_length"] = len(statement)
+    text = statement.text
+    details = {**(failure.details or {}), "statement": text[:_MOST_KEPT]}
+    if len(text) > _MOST_KEPT:
+        details["statement_length"] = len(text)
     return failure._replace(details=details)
 
 
-async def run_sql_steps(lane: Lane, statement: str, recorder: Recorder) -> None:
+async def run_sql_steps(lane: Lane, statement: Statement, recorder: Recorder) -> None:
     """Run an SQL step, and those that may follow it, each with its checkpoint in one transaction.
 
     A step's effects and the record of them commit together or not at all, so a step takes
@@ -97,12 +100,14 @@ async def run_sql_steps(lane: Lane, statement: str, recorder: Recorder) -> None:
         try:
             result = await lane.result(started)
         except Rejected as error:
-            if error.sqlstate in _NOT_IN_A_TRANSACTION:
+            if error.sqlstate in NOT_IN_A_TRANSACTION:
                 await recorder.check_claim()
-                outcome = await _run_alone(lane, statement)
+                outcome = await run_alone(lane, statement)
                 await _record_apart(lane, recorder, outcome, AT_LEAST_ONCE)
+            elif error.of_the_user:
+                await _record_apart(lane, recorder, with_statement(statement, error.failure), {})
             else:
-                await _record_apart(lane, recorder, _with(statement, error.failure), {})
+                raise RunAgain(str(error)) from error
             return
 
         checkpoint, following = await recorder.settle(result, {}, may_follow=True)
@@ -126,7 +131,7 @@ async def _record_apart(
 
 
 async def _record_otherwise(
-    lane: Lane, statement: str, recorder: Recorder, error: Rejected
+    lane: Lane, statement: Statement, recorder: Recorder, error: Rejected
 ) -> None:
     """The commit was rejected: record the step in the way that the reason calls for."""
     if error.sqlstate == _NOT_PREPARED and lane.prepared:
@@ -136,22 +141,23 @@ async def _record_otherwise(
             again = await lane.result(lane.begin(statement))
             await lane.commit(recorder.alone(again, {}))
         except Rejected as failed:
-            await lane.commit_apart(recorder.alone(_with(statement, failed.failure), {}))
-    elif error.sqlstate in _TRY_AGAIN:
+            await lane.commit_apart(recorder.alone(with_statement(statement, failed.failure), {}))
+    elif error.sqlstate in TRY_AGAIN:
         return
     elif error.of_the_user:
         # A deferred constraint or trigger: the statement failed after all.
-        await lane.commit_apart(recorder.alone(_with(statement, error.failure), {}))
+        await lane.commit_apart(recorder.alone(with_statement(statement, error.failure), {}))
     elif error.sqlstate == _READ_ONLY:
         await recorder.check_claim()
-        outcome = await _run_alone(lane, statement)
+        outcome = await run_alone(lane, statement)
         await lane.commit_apart(recorder.alone(outcome, AT_LEAST_ONCE))
 
 
-async def _run_alone(lane: Lane, statement: str) -> Outcome:
+async def run_alone(lane: Lane | OtherLane, statement: Statement) -> Outcome:
+    """What comes of a statement that cannot be in a transaction."""
     try:
         return await lane.execute_alone(statement)
     except Rejected as error:
-        return _with(statement, error.failure)
+        return with_statement(statement, error.failure)
     except (LimitExceeded, StepRefused) as error:
         return Failed.of(error)

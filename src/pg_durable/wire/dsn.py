@@ -1,6 +1,7 @@
 """Connection strings: whose session, for what, and with which settings."""
 
 import os
+import re
 from collections.abc import Mapping
 
 from psycopg import ProgrammingError
@@ -13,7 +14,7 @@ from pg_durable.errors import ServerUnavailable
 _WORKER_OPTIONS = {
     "search_path": "pg_catalog,pg_temp",
     "timezone": "UTC",
-    "default_transaction_isolation": "read\\ committed",
+    "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
     "statement_timeout": "0",
     "lock_timeout": "0",
@@ -62,14 +63,24 @@ def step_dsn(dsn: str, role: str, database: str | None) -> str:
     if role != parts.get("user", os.environ.get("PGUSER")):
         parts["password"] = ""
     parts["user"] = role
+    return _step_dsn(parts, database, _STEP_OPTIONS)
+
+
+def set_role_dsn(dsn: str, defaults: Mapping[str, str], database: str | None) -> str:
+    """A session that logs in as the worker to take the submitting role, whose `defaults`
+    (`alter role … set`) the server then does not apply by itself."""
+    return _step_dsn(parse_dsn(dsn), database, {**defaults, **_STEP_OPTIONS})
+
+
+def _step_dsn(parts: dict[str, str], database: str | None, options: Mapping[str, str]) -> str:
     if database is not None:
         parts["dbname"] = database
-    return _with_defaults(parts, "workflow-sql", _STEP_OPTIONS)
+    return _with_defaults(parts, "workflow-sql", options)
 
 
 def _with_defaults(parts: dict[str, str], purpose: str, options: Mapping[str, str]) -> str:
     given = parts.get("options") or os.environ.get("PGOPTIONS", "")
-    ours = " ".join(f"-c {name}={value}" for name, value in options.items())
+    ours = " ".join(f"-c {name}={_escaped(value)}" for name, value in options.items())
     parts["options"] = f"{given} {ours}".strip()
     parts["application_name"] = f"pg_durable:worker:{purpose}"
     parts["client_encoding"] = "UTF8"
@@ -81,3 +92,8 @@ def _with_defaults(parts: dict[str, str], purpose: str, options: Mapping[str, st
     parts.setdefault("keepalives_interval", "5")
     parts.setdefault("keepalives_count", "3")
     return make_conninfo("", **parts)
+
+
+def _escaped(value: str) -> str:
+    """A value as the server reads it among its options: white space ends it."""
+    return re.sub(r"([\s\\])", r"\\\1", value)

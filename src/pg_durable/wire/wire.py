@@ -42,9 +42,9 @@ class Wire:
         # raise LimitExceeded to end the session.
         self.on_rows: Callable[[PGresult], None] | None = None
         self._loop = asyncio.get_running_loop()
-        # Who waits for how many results (None: for all up to the next sync), and whether the
-        # rows of the second come in chunks.
-        self._waiting: deque[tuple[asyncio.Future[Results], int | None, bool]] = deque()
+        # Who waits for how many results (None: for all up to the next sync), and the rows of
+        # which one (counted from 0; None: of none) come in chunks.
+        self._waiting: deque[tuple[asyncio.Future[Results], int | None, int | None]] = deque()
         self._queued = 0
         self._results: Results = []
         self._writing = False
@@ -95,15 +95,15 @@ class Wire:
         """Let the server answer what is queued so far without waiting for the rest, which a
         failure here still calls off. To be followed by `sync()`."""
         future: asyncio.Future[Results] = self._loop.create_future()
-        self._waiting.append((future, self._queued, False))
+        self._waiting.append((future, self._queued, None))
         self._send(self.pg.send_flush_request)
         self._queued = 0
         return future
 
-    def sync(self, *, chunked: bool = False) -> "asyncio.Future[Results]":
+    def sync(self, *, chunked: int | None = None) -> "asyncio.Future[Results]":
         """Send all that is queued; the future gives one result a statement (since `part()`).
 
-        With `chunked`, the rows of the second statement go to `on_rows` as they come.
+        The rows of statement number `chunked`, counted from 0, go to `on_rows` as they come.
 
         The future raises ConnectionLost, or StepRefused when a statement began a COPY with the
         client; the session is closed in both cases.
@@ -153,7 +153,8 @@ class Wire:
             while self._waiting and not pg.is_busy():
                 result = pg.get_result()
                 if result is None:
-                    if self._waiting[0][2] and len(self._results) == 1:
+                    chunked = self._waiting[0][2] == len(self._results)
+                    if chunked and pg.pipeline_status != pq.PipelineStatus.ABORTED:
                         pg.set_chunked_rows_mode(_CHUNK)
                     continue
                 if result.status == pq.ExecStatus.TUPLES_CHUNK and self.on_rows is not None:

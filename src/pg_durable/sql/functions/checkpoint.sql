@@ -129,8 +129,9 @@ language sql immutable parallel safe
 return 100;
 
 -- Record a step in the transaction of its statement, and finish the instance with it when
--- it was the last (p_outcome). Runs in the submitting role's session: it can only touch
--- what that role submitted, and only while p_worker holds the claim.
+-- it was the last (p_outcome). Runs in the submitting role's session, or in one of a worker that
+-- took that role for the statement: it can only touch what the role submitted, and only while
+-- p_worker holds the claim.
 create or replace function df._checkpoint(
   p_instance text, p_worker bigint, p_nodes text[], p_generations int[], p_statuses text[],
   p_results text[], p_details text[], p_outcome text, p_output text
@@ -144,14 +145,14 @@ begin
     perform from df.instances i
     where i.id = p_instance
       and i.worker = p_worker
-      and i.submitted_by = quote_ident(session_user)::regrole;
+      and (i.submitted_by = quote_ident(session_user)::regrole or df._called_by_worker());
   else
     update df.instances i
     set status = p_outcome, output = p_output, worker = null, attempts = 0,
         completed_at = clock_timestamp(), updated_at = clock_timestamp()
     where i.id = p_instance
       and i.worker = p_worker
-      and i.submitted_by = quote_ident(session_user)::regrole
+      and (i.submitted_by = quote_ident(session_user)::regrole or df._called_by_worker())
       and p_outcome in ('completed', 'failed');
   end if;
 

@@ -47,6 +47,32 @@ begin
 end
 $$;
 
+-- Refuse a database that no step can ever run in.
+create or replace function df._refuse_database(p_database text)
+returns void
+language plpgsql
+as $$
+declare
+  -- datconnlimit is negative where a DROP DATABASE was broken off.
+  v_open boolean := (
+    select d.datallowconn and d.datconnlimit >= -1
+    from pg_database d
+    where d.datname = p_database);
+begin
+  if v_open is null then
+    raise exception using
+      errcode = 'WF001',
+      message = format('database "%s" does not exist', p_database);
+  elsif not v_open then
+    raise exception using
+      errcode = 'WF001',
+      message = format('database "%s" does not accept connections', p_database),
+      hint = 'The steps run there, in sessions of the role. Name another database, or leave it '
+             'out.';
+  end if;
+end
+$$;
+
 create or replace function df._start_instance()
 returns trigger
 language plpgsql security definer
@@ -62,18 +88,8 @@ begin
     v_graph := new.fut::json;
   end if;
 
-  if new.database is not null
-     and not exists (select from pg_database d where d.datname = new.database)
-  then
-    raise exception using
-      errcode = 'WF001',
-      message = format('database "%s" does not exist', new.database);
-  elsif new.database <> current_database() then
-    raise exception using
-      errcode = 'WF004',
-      message = format('database "%s" is not that of the df schema, "%s"; this version runs '
-                       'steps only there', new.database, current_database()),
-      hint = 'Leave the database out, or reach the other one from a step (dblink, postgres_fdw).';
+  if new.database is not null then
+    perform df._refuse_database(new.database);
   end if;
 
   if octet_length(new.label) > 2000 then
