@@ -134,7 +134,7 @@ async def test_only_one_role_that_exists_can_be_made_a_worker(db: Database, name
 
 
 async def test_an_upgrade_gives_workers_what_it_adds(db: Database, spec_worker: str) -> None:
-    await db.rows("drop function df._sweep()")
+    await db.rows("drop function df._sweep(int)")
     await db.rows("revoke select on df._schema from spec_worker")
 
     install(db.conninfo)

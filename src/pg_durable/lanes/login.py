@@ -27,13 +27,13 @@ _FINAL_SQLSTATES = ("28", "42501", "3D000", "55000")
 # What it says when it has no session left for anybody; and in PgBouncer's words.
 _FULL = (
     "too many clients",
-    "too many connections for database",
     "connection slots are reserved",
     "could not fork new process",
     "no more connections allowed",
 )
-# For this role alone.
+# For this role alone, or for this database.
 _FULL_OF_ROLE = "too many connections for role"
+_FULL_OF_DATABASE = "too many connections for database"
 _FULL_SQLSTATE = "53300"
 _MOST_LEARNT = 1000
 
@@ -75,6 +75,8 @@ async def _what_it_means(
         return NoSessionLeft(error.message, of_role=False)
     if _FULL_OF_ROLE in message:
         return NoSessionLeft(error.message, of_role=take_role is None)
+    if _FULL_OF_DATABASE in message:  # roles with no steps in another one must not suffer from it
+        return NoSessionLeft(error.message, of_role=database != "")
     if take_role is not None:
         return error  # the worker itself is kept out: others may be let in where it is not
     if any(text in message for text in _FINAL):

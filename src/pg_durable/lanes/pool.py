@@ -80,7 +80,9 @@ class LanePool:
 
     def _make_way(self, role: str, error: NoSessionLeft) -> None:
         """The server has no session left: close what is not used, and try fewer for a while."""
-        self.close_idle(older_than=0.0)
+        for key in [key for key in self._idle if key[0] == role or not error.of_role]:
+            for lane in self._idle.pop(key):
+                self._close(lane)
         if self._slots.refused(role, of_role=error.of_role):
             whose = f"role {role}" if error.of_role else "all roles"
             log.warning("steps of %s wait until the server has a session: %s", whose, error)
