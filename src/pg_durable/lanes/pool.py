@@ -41,9 +41,8 @@ class LanePool:
             ServerUnavailable: the server cannot be reached now.
             LimitExceeded: none was free for `execution_acquire_timeout` seconds.
         """
-        again = False
         while True:
-            await self._slots.acquire(role, again=again)
+            await self._slots.acquire(role)
             try:
                 lane = self._take((role, database))
                 if lane is None:
@@ -52,7 +51,6 @@ class LanePool:
                 return lane
             except NoSessionLeft as error:
                 self._make_way(role, error)
-                again = True
             except BaseException:
                 self._slots.release(role)
                 raise
