@@ -245,14 +245,14 @@ async def test_the_access_rules_let_a_worker_in_as_the_role_of_a_step(tmp_path: 
         admin = await Database.connect(server.dsn())
         await admin.rows("create database app")
         await admin.rows("create role app_role login password 'another secret'")
-        await admin.rows("alter role postgres password 'secret'")
+        await admin.rows("create role df_worker login password 'secret'")
         install(server.dsn("app"))
         app = await Database.connect(server.dsn("app"))
-        await app.rows("select df.grant_usage('app_role')")
+        await app.rows("select df.grant_usage('app_role'), df.grant_worker('df_worker')")
         role = await app.connect_as("app_role")
-        over_socket = server.dsn("app")
+        over_socket = server.dsn("app", user="df_worker")
         over_tcp = make_conninfo(
-            host="127.0.0.1", port=port, dbname="app", user="postgres", passfile=str(passfile)
+            host="127.0.0.1", port=port, dbname="app", user="df_worker", passfile=str(passfile)
         )
         (server.data_dir / "pg_ident.conf").write_text(ident.replace(" pgdurable ", f" {me} "))
 

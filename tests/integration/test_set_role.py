@@ -157,6 +157,25 @@ async def test_roles_with_odd_names_run_their_steps(db: Database, identity: str,
     await db.rows(f"drop role {quoted}, spec_worker")
 
 
+@pytest.mark.parametrize("identity", ["login", "set_role"])
+async def test_what_a_definers_function_starts_runs_as_its_owner(
+    db: Database, user: Database, spec_worker: str, identity: str
+) -> None:
+    await user.rows(
+        "create function start_it() returns text language sql security definer"
+        " as $$ select df.start('select current_user::text as who') $$"
+    )
+    await db.rows("create role spec_caller login")
+    caller = await db.connect_as("spec_caller")
+
+    instance = await caller.scalar("select start_it()")
+    async with worker_here(spec_worker, identity=identity):
+        assert await user.completed_rows(instance) == [{"who": "spec_user"}]
+
+    await caller.close()
+    await db.rows("drop role spec_caller")
+
+
 async def test_the_settings_of_a_role_hold_for_its_steps(
     db: Database, user: Database, spec_worker: str
 ) -> None:

@@ -96,6 +96,7 @@ create extension dblink;
 select dblink_connect('sender', format('dbname=%L user=postgres host=%L port=%s', current_database(), split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port')));
 select dblink_exec('sender', 'listen pg_durable');
 select df.signal(:'one', 'go');
+select * from dblink('sender', 'select 1') answer (n int);
 select notify_name, extra from dblink_get_notify('sender');
 select due_at, worker from df.instances where id = :'one';
 select dblink_exec('sender', 'unlisten *');
