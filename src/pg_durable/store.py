@@ -210,7 +210,7 @@ class Store:
 
     def __init__(self, wire: Wire, schema: tuple[int, int]) -> None:
         self._wire = wire
-        self.schema = schema
+        self._schema = schema
 
     async def register(self, name: str) -> int:
         """Enter this worker into the list of living ones. For the control session only."""
@@ -218,7 +218,7 @@ class Store:
 
     async def unregister(self, worker: int) -> None:
         """Leave, giving back what is still held."""
-        await self._rows(_UNREGISTER, worker, *self.schema)
+        await self._rows(_UNREGISTER, worker, *self._schema)
 
     async def heartbeat(self, worker: int) -> bool:
         """Renew the lease. False: this worker was declared dead meanwhile."""
@@ -280,7 +280,7 @@ class Store:
             worker,
             limit,
             orjson.dumps(list(without)) if without else "",
-            *self.schema,
+            *self._schema,
         )
         next_due = rows[0][-1] if rows else None
         return Claims(

@@ -4,6 +4,7 @@ import ast
 import getpass
 import re
 import socket
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from integration.cli.running import Cli
 from pg_durable.embedded import EmbeddedServer
 from pg_durable.engine.worker import Worker
 from pg_durable.schema import install
-from pg_durable.settings import documented
+from pg_durable.settings import numbers
 from support.database import Database
 from support.documents import ROOT, blocks, normal, psql_session, tables
 from support.waiting import until
@@ -24,8 +25,6 @@ from support.workers import worker_here
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-# Run on a server that one may install into: tests/integration/extension/test_install_page.py
-ON_ANOTHER_SERVER = DOCS / "install.md"
 REFERENCE = DOCS / "reference.md"
 OPERATIONS = DOCS / "operations.md"
 SETTINGS = DOCS / "settings.md"
@@ -56,9 +55,7 @@ async def no_new_roles(db: Database) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("no_new_roles")
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if page != ON_ANOTHER_SERVER], ids=lambda page: str(page.stem)
-)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.stem))
 async def test_the_examples_of_a_page_print_what_it_says(
     db: Database, worker: Worker, psql: Path, page: Path
 ) -> None:
@@ -221,11 +218,9 @@ def test_every_link_leads_somewhere() -> None:
 def test_the_settings_table_is_that_of_the_program() -> None:
     rows = list(tables(SETTINGS, "setting", "default", "range", "means"))
 
-    about = [(item, item.metadata["about"]) for item in documented()]
+    about = [(item, item.metadata["about"]) for item in numbers()]
     assert [row for row in rows if "." not in row[0]] == [
-        [item.name, item.default, ", ".join(a.words), a.means]
-        if a.words
-        else [item.name, f"{item.default:.10g}", f"{a.least:.0f} – {a.most:.0f}", a.means]
+        [item.name, f"{item.default:.10g}", f"{a.least:.0f} – {a.most:.0f}", a.means]
         for item, a in about
     ]
 
@@ -282,3 +277,35 @@ async def _until_loaded(admin: Database, rules: str) -> None:
         return await admin.rows("select type, error from pg_hba_file_rules") == kinds
 
     await until(loaded)
+
+
+def test_a_restored_dump_is_whole_after_another_install(
+    server: EmbeddedServer, database: str, psql: Path
+) -> None:
+    operators = (
+        "select count(*) from pg_operator o join pg_proc p on p.oid = o.oprcode"
+        " where p.pronamespace = to_regnamespace('df')"
+    )
+    with psycopg.connect(database) as session:
+        session.execute("select df.start('select 1')")
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        admin.execute("create database restored template template0")
+    restored = server.dsn("restored")
+
+    dump = subprocess.run(
+        [psql.with_name("pg_dump"), "-d", database], capture_output=True, check=True
+    )
+    subprocess.run(
+        [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", restored],
+        input=dump.stdout, capture_output=True, check=True,
+    )  # fmt: skip
+    with psycopg.connect(restored) as session:
+        before = session.execute(operators).fetchone()
+    install(restored)
+
+    with psycopg.connect(restored) as session:
+        after = session.execute(operators).fetchone()
+        started = session.execute("select count(*) from df.instances").fetchone()
+    assert (before, after, started) == ((0,), (7,), (1,))
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        admin.execute("drop database restored")

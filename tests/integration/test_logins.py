@@ -306,14 +306,19 @@ async def test_whom_the_server_refuses_has_its_steps_fail_whatever_the_language(
         assert reason in words
 
 
-async def test_too_many_connections_are_no_refusal_of_a_role(guarded: Guarded) -> None:
+async def test_too_many_connections_are_no_refusal_of_a_role(
+    guarded: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
     name = "authentication failed"  # as a careless reader might take the server's words
     await guarded.create(name, "login connection limit 0")
     await guarded.rule("local all all trust")
     instance = await guarded.start(name)
 
+    async def waits() -> bool:
+        return f"steps of role {name} wait until the server has a session" in caplog.text
+
     async with worker_here(guarded.over_socket):
-        await until(lambda: guarded.admin.scalar("select attempts > 2 from df.instances"))
+        await until(waits)
         await guarded.admin.rows(f'alter role "{name}" connection limit -1')
 
         assert await guarded.admin.wait(instance) == "completed"
