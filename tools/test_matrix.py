@@ -23,6 +23,7 @@ TESTS = [
     "tests/sql",
     "tests/integration/engine",
     "tests/integration/test_invariants.py",
+    "tests/integration/extension",
     # These compile the launcher for the server at hand.
     "tests/acceptance/test_launcher.py",
     "tests/acceptance/test_start_in_background.py",

@@ -115,7 +115,10 @@ def extension_scripts(
             *stateless,
             *ending,
         ],
-        f"pg_durable--{UNPACKAGED}.sql": [checks(), _extension_part("adopt.sql")],
+        f"pg_durable--{UNPACKAGED}.sql": [
+            checks(),
+            _extension_part("adopt.sql").replace(":newest", str(stateful[-1][0])),
+        ],
         f"pg_durable--{UNPACKAGED}--{version}.sql": [
             checks(),
             _extension_part("adopted.sql"),

@@ -14,37 +14,36 @@ from pg_durable.errors import InvalidWorkflow
 _MOST = 2**31 - 1
 _DAY = 86_400.0
 
+# The words that there are for `identity`.
+_IDENTITIES = ("login", "set_role")
+
 
 class About(NamedTuple):
-    """What holds for a setting's values, and what it means."""
+    """What holds for a number's values, and what it means."""
 
     least: float
     most: float
     means: str
-    words: tuple[str, ...] = ()  # where it is no number, but one of these
 
 
 def _setting(default: float, least: float, most: float, means: str) -> Any:
     return field(default=default, metadata={"about": About(least, most, means)})
 
 
-def _choice(words: tuple[str, ...], means: str) -> Any:
-    return field(default=words[0], metadata={"about": About(0, 0, means, words)})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a worker behaves. Whole numbers count things; other numbers are seconds.
+    """How a worker behaves. Whole numbers count things; the others are seconds.
 
     Attributes:
         dsn: libpq connection string of the worker's own sessions; empty: libpq's defaults.
+        identity: how steps get the rights of their role: `login` as it, or log in as the worker
+            and `set_role`. From no database: its owner may not weaken it.
         given: names of the settings that flags or the environment have given.
     """
 
     dsn: str = ""
+    identity: str = "login"
     # fmt: off
-    identity: str = _choice(("login", "set_role"),
-        "steps get the rights of their role by logging in as it, or as the worker who sets it")
     max_user_connections: int = _setting(10, 1, 1000,
         "SQL steps at the same time, one session each")
     max_connections_per_role: int = _setting(0, 0, 1000,
@@ -106,7 +105,13 @@ class Settings:
         values: dict[str, Any] = {}
         if (dsn := flags.get("dsn") or environment.get("PG_DURABLE_DSN")) is not None:
             values["dsn"] = dsn
-        for item in documented():
+        for source, word in (
+            ("--identity", flags.get("identity")),
+            ("PG_DURABLE_IDENTITY", environment.get("PG_DURABLE_IDENTITY")),
+        ):
+            if word is not None and "identity" not in values:
+                values["identity"] = _identity(source, word)
+        for item in numbers():
             given = flags.get(item.name)
             source = f"--{item.name.replace('_', '-')}"
             if given is None:
@@ -120,11 +125,11 @@ class Settings:
         """What `pg_durable.<name>` is on the server, where neither flag nor environment says it.
 
         Raises:
-            InvalidWorkflow: as `load`.
+            InvalidWorkflow: a value that is not a number, or out of its range.
         """
         converted: dict[str, Any] = {
             item.name: _convert(f"The database's setting pg_durable.{item.name}", value, item)
-            for item in documented()
+            for item in numbers()
             if item.name not in self.given and (value := values.get(item.name))
         }
         return replace(self, **converted)._checked()
@@ -138,17 +143,13 @@ class Settings:
         return self
 
 
-def documented() -> "list[Field[Any]]":
+def numbers() -> "list[Field[float]]":
     """The fields of the settings in the table, in its order."""
     return [item for item in fields(Settings) if "about" in item.metadata]
 
 
-def _convert(source: str, given: str | float, item: "Field[Any]") -> str | float:
+def _convert(source: str, given: str | float, item: "Field[float]") -> float:
     about: About = item.metadata["about"]
-    if about.words:
-        if given not in about.words:
-            raise InvalidWorkflow(f"{source} is {given!r}; it must be {' or '.join(about.words)}.")
-        return given
     whole = isinstance(item.default, int)
     try:
         value = int(given) if whole else float(given)
@@ -160,6 +161,12 @@ def _convert(source: str, given: str | float, item: "Field[Any]") -> str | float
     if not about.least <= value <= about.most:
         raise InvalidWorkflow(f"{source} is {given}; it must be {_range(about)}.")
     return value
+
+
+def _identity(source: str, given: object) -> str:
+    if given not in _IDENTITIES:
+        raise InvalidWorkflow(f"{source} is {given!r}; it must be {' or '.join(_IDENTITIES)}.")
+    return str(given)
 
 
 def _range(about: About) -> str:

@@ -36,7 +36,7 @@ TO_JSON_FORMATS = (0, 1)
 
 # A role's own settings, those for the database last; only what every role may set.
 _ROLE = """
-select r.rolsuper, s.name, s.value
+select r.rolsuper, r.rolcanlogin, s.name, s.value
 from pg_roles r
 left join lateral (
   select split_part(c.item, '=', 1) as name, substr(c.item, position('=' in c.item) + 1) as value,
@@ -197,6 +197,7 @@ class Role(NamedTuple):
     """What a session that takes a role must know of it."""
 
     superuser: bool
+    login: bool
     defaults: Mapping[str, str]  # of `alter role … set`
 
 
@@ -209,7 +210,7 @@ class Store:
 
     def __init__(self, wire: Wire, schema: tuple[int, int]) -> None:
         self._wire = wire
-        self.schema = schema
+        self._schema = schema
 
     async def register(self, name: str) -> int:
         """Enter this worker into the list of living ones. For the control session only."""
@@ -217,7 +218,7 @@ class Store:
 
     async def unregister(self, worker: int) -> None:
         """Leave, giving back what is still held."""
-        await self._rows(_UNREGISTER, worker, *self.schema)
+        await self._rows(_UNREGISTER, worker, *self._schema)
 
     async def heartbeat(self, worker: int) -> bool:
         """Renew the lease. False: this worker was declared dead meanwhile."""
@@ -279,7 +280,7 @@ class Store:
             worker,
             limit,
             orjson.dumps(list(without)) if without else "",
-            *self.schema,
+            *self._schema,
         )
         next_due = rows[0][-1] if rows else None
         return Claims(
@@ -320,11 +321,13 @@ class Store:
         """The role of an instance by its present name; None when it is gone."""
         return (await self._row("select df._submitter($1)", instance))[0]
 
-    async def role(self, role: str, database: str | None) -> Role:
-        """What there is to know of a role before a session takes it. None of it, if it is gone."""
+    async def role(self, role: str, database: str | None) -> Role | None:
+        """What there is to know of a role before a session takes it; None when it is gone."""
         rows = await self._rows(_ROLE, role, database or "")
-        defaults = {name: value or "" for _, name, value in rows if name}
-        return Role(any(superuser == "t" for superuser, _, _ in rows), defaults)
+        if not rows:
+            return None
+        defaults = {name: value or "" for _, _, name, value in rows if name}
+        return Role(superuser=rows[0][0] == "t", login=rows[0][1] == "t", defaults=defaults)
 
     async def save(self, worker: int, savings: Sequence[Saving]) -> dict[str, str]:
         """Record progress of many instances in one commit; returns those not recorded, and why:

@@ -172,3 +172,32 @@ async def _read_until(process: asyncio.subprocess.Process, text: bytes) -> bytes
         assert line, said
         said += line
     return said
+
+
+async def test_a_standby_is_waited_for_until_it_is_promoted(tmp_path: Path) -> None:
+    with EmbeddedServer(tmp_path) as server:
+        dsn = server.dsn()
+        install(dsn)
+        db = await Database.connect(dsn)
+        instance = await db.start("'select 1'")
+        await db.close()
+        (server.data_dir / "standby.signal").touch()
+    with EmbeddedServer(tmp_path):
+        process = await asyncio.create_subprocess_exec(
+            *command("worker", dsn, "--wait-for-server"),
+            stderr=asyncio.subprocess.PIPE,
+            env=environment(),
+        )
+        assert process.stderr is not None
+        complaint = await asyncio.wait_for(process.stderr.readline(), 30)
+        db = await Database.connect(dsn)
+        assert await db.status(instance) == "pending"
+
+        await db.rows("select pg_promote()")
+
+        assert await db.wait(instance) == "completed"
+        await db.close()
+        process.terminate()
+        await process.communicate()
+    assert b"trying again" in complaint
+    assert process.returncode == 0

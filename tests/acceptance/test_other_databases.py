@@ -67,6 +67,26 @@ async def test_a_worker_killed_between_the_commit_and_its_record_runs_the_step_t
     assert await other.scalar("select count(*) from effects") == 1
 
 
+async def test_a_worker_that_is_told_to_stop_records_the_steps_that_it_finishes(
+    db: Database, other: Database
+) -> None:
+    worker = await WorkerProcess(db.conninfo).start()
+    step = STEP.format(pause=1)
+    instance = await db.scalar(f"select df.start({step} & ({step} ~> {step}), null, 'elsewhere')")
+
+    async def running() -> bool:
+        return await other.active("insert into effects") == 2
+
+    await until(running)
+    assert await worker.stop() == 0
+    stopped = await other.scalar("select count(*) from runs")
+    async with worker_here(db.conninfo):
+        assert await db.wait(instance) == "completed"
+
+    assert stopped == 2
+    assert await other.scalar("select count(*) from runs") == 3
+
+
 async def test_a_worker_killed_again_and_again_has_each_effect_once(
     db: Database, other: Database
 ) -> None:

@@ -44,6 +44,19 @@ async def test_an_open_transaction_with_every_lock_there_is_stops_nobody_else(
     await victim.is_unharmed()
 
 
+async def test_all_launch_slots_taken_keep_nobody_from_starting_in_the_callers_mode(
+    victim: Victim, attacker: Database
+) -> None:
+    await victim.db.rows("create extension dblink")
+    await attacker.rows("select pg_advisory_lock(1346982470, g) from generate_series(0, 9) g")
+    await victim.session.rows("set pg_durable.new_transaction_start_timeout = 1")
+
+    with pytest.raises(psycopg.Error, match="launch limit reached"):
+        await victim.session.rows("select df.start('select 1', transaction_mode => 'new')")
+
+    await victim.is_unharmed()
+
+
 async def test_a_lock_in_the_place_of_a_dead_workers_delays_its_successor_by_the_lease_at_most(
     victim: Victim, attacker: Database
 ) -> None:
@@ -114,15 +127,18 @@ async def test_a_hundred_workflows_that_fail_at_once_delay_nobody_for_long(
     await victim.is_unharmed()
 
 
-async def test_names_with_escapes_and_line_breaks_reach_no_log_as_they_are(
-    victim: Victim, attacker: Database
+async def test_nothing_that_a_user_wrote_is_in_the_log_of_a_worker(
+    victim: Victim, attacker: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    label = "evil\n2026-01-01 ERROR forged \x1b[2J"
+    caplog.set_level("INFO")
+    forged = "evil\n2026-01-01 ERROR forged \x1b[2J"
+    await attacker.rows("select df.setvar('v', %s)", forged)
 
-    instance = await attacker.start("'select 1/0'", label)
+    failing = await attacker.start(f"$$do $x$ begin raise '{forged}'; end $x$ $$", forged)
+    lost = await attacker.start("$$select '{v}', pg_terminate_backend(pg_backend_pid())$$", forged)
 
-    assert await attacker.wait(instance) == "failed"
-    assert await attacker.scalar("select label from df.instance_info(%s)", instance) == label
+    assert await attacker.wait(failing) == await attacker.wait(lost) == "failed"
+    assert "forged" not in caplog.text
     await victim.is_unharmed()
 
 

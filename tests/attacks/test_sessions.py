@@ -322,6 +322,18 @@ async def test_merge_into_a_door_forges_no_caller(victim: Victim, attacker: Data
     await victim.is_unharmed()
 
 
+async def test_listening_to_the_workers_channel_tells_ids_and_nothing_else(
+    victim: Victim, attacker: Database
+) -> None:
+    await attacker.rows("listen pg_durable")
+
+    await victim.is_unharmed()
+    await victim.session.rows("select df.cancel(%s, 'my reason')", victim.waiting)
+
+    heard = {notice.payload async for notice in attacker.session.notifies(timeout=0.2)}
+    assert heard <= {"", f"signal {victim.waiting}"}
+
+
 async def test_variables_are_per_role(victim: Victim, attacker: Database) -> None:
     await attacker.rows("select df.setvar('secret', 'mine')")
     await attacker.rows("select df.unsetvar('secret'), df.clearvars()")
@@ -371,6 +383,12 @@ async def test_operators_and_functions_planted_on_the_path_are_not_run_for_other
     await lured.rows("select df.cancel(%s), df.explain(%s)", other, started)
     await lured.rows("select * from df.list_instances(), df.waiting_for()")
     await lured.close()
+    admin = await Database.connect(victim.db.conninfo)
+    await admin.rows("select * from df.list_instances(), df.waiting_for(), df.metrics()")
+    await admin.rows("select df.explain(%s), df.result(%s), df.status(%s)", *[started] * 3)
+    await admin.rows("select df.revoke_usage('attack_attacker')")
+    await admin.rows("select df.grant_usage('attack_attacker')")
+    await admin.close()
 
     assert await attacker.rows("select * from attic.captured") == []
     await victim.db.rows(f"alter database {name} reset search_path")

@@ -120,6 +120,11 @@ FATAL = {
         " where application_name = 'pg_durable:worker:poll'",
         "42501",
     ),
+    "to cancel the victim's statements": (
+        "select pg_cancel_backend(pid) from pg_stat_activity where usename = 'attack_victim'",
+        "42501",
+    ),
+    "a null character": ("select chr(0)", "54000"),
     "to end the victim's session": (
         "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'attack_victim'",
         "42501",

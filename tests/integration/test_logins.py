@@ -306,14 +306,19 @@ async def test_whom_the_server_refuses_has_its_steps_fail_whatever_the_language(
         assert reason in words
 
 
-async def test_too_many_connections_are_no_refusal_of_a_role(guarded: Guarded) -> None:
+async def test_too_many_connections_are_no_refusal_of_a_role(
+    guarded: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
     name = "authentication failed"  # as a careless reader might take the server's words
     await guarded.create(name, "login connection limit 0")
     await guarded.rule("local all all trust")
     instance = await guarded.start(name)
 
+    async def waits() -> bool:
+        return f"steps of role {name} wait until the server has a session" in caplog.text
+
     async with worker_here(guarded.over_socket):
-        await until(lambda: guarded.admin.scalar("select attempts > 2 from df.instances"))
+        await until(waits)
         await guarded.admin.rows(f'alter role "{name}" connection limit -1')
 
         assert await guarded.admin.wait(instance) == "completed"
@@ -403,16 +408,20 @@ async def test_nobody_who_may_not_know_tries_logins(
 async def test_a_role_renamed_after_its_instance_was_claimed_goes_on(guarded: Guarded) -> None:
     await guarded.create("first_name")
     await guarded.rule("local all all trust")
-    instance = await guarded.start("first_name")
-    await guarded.admin.rows("alter role first_name connection limit 0")
+    await guarded.admin.rows("select pg_advisory_lock(77)")
+    holder = await guarded.admin.start("'select pg_advisory_lock(77)'")
 
-    async with worker_here(guarded.over_socket):
-        await until(lambda: guarded.admin.scalar("select worker is not null from df.instances"))
+    async with worker_here(guarded.over_socket, max_user_connections=1):
+        await until(lambda: guarded.admin.active("pg_advisory_lock(77)"))
+        instance = await guarded.start("first_name")  # waits for the only session
+        claimed = f"select worker is not null from df.instances where id = '{instance}'"
+        await until(lambda: guarded.admin.scalar(claimed))
         await guarded.admin.rows("alter role first_name rename to second_name")
         guarded.roles[-1] = "second_name"
-        await guarded.admin.rows("alter role second_name connection limit -1")
+        await guarded.admin.rows("select pg_advisory_unlock(77)")
 
         assert await guarded.admin.wait(instance) == "completed"
+        assert await guarded.admin.wait(holder) == "completed"
     assert (await guarded.admin.result(instance))["rows"] == [{"who": "second_name"}]
 
 

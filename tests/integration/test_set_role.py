@@ -213,6 +213,18 @@ async def test_a_role_that_the_worker_may_not_take_has_its_steps_fail(
     assert "' as 'spec_user'. Error: permission denied to set role" in await user.output(refused)
 
 
+async def test_a_role_that_may_not_log_in_has_its_steps_fail(
+    db: Database, user: Database, spec_worker: str
+) -> None:
+    instance = await user.start_sql("select 1 as n")
+    await db.rows("alter role spec_user nologin")
+
+    async with worker_here(spec_worker, identity="set_role"):
+        assert await db.wait(instance) == "failed"
+
+    assert "is not permitted to log in" in await db.output(instance)
+
+
 async def test_superusers_have_no_steps_run(db: Database, spec_worker: str) -> None:
     instance = await db.start("'select 1'")
 

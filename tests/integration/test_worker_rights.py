@@ -66,6 +66,8 @@ async def test_a_worker_with_the_least_rights_takes_over_and_sweeps(
         assert await user.completed_rows(instance) == [{"n": 1}]
     as_worker = await Database.connect(spec_worker)
     assert await as_worker.rows("select df._sweep()") is not None
+    old = "select removed from df._remove_ended('completed', 30, null, null, 10)"
+    assert await as_worker.scalar(old) == 0
     await as_worker.close()
 
     assert await db.scalar("select count(*) from df._signals") == 0

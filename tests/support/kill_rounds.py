@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from functools import partial
 
 import psutil
 import psycopg
@@ -12,6 +13,10 @@ from support.ledger import assert_each_step_exactly_once, create_ledger, start_l
 from support.waiting import until
 
 WORKFLOWS = 20  # started in each round
+AT_WORK = 0.75  # how often the worker is let come to its work before the kill
+
+# The embedded server's keeper takes half a minute to start one again that ends all the time.
+WEIGHTS = {"the postmaster": 1, "the launcher": 3, "the worker": 3, "a session": 3}
 
 
 async def kill_at_random(server: LaunchedServer, *, rounds: int, dice: random.Random) -> None:
@@ -23,6 +28,8 @@ async def kill_at_random(server: LaunchedServer, *, rounds: int, dice: random.Ra
 
     for number in range(1, rounds + 1):
         await _start_some(server)
+        if dice.random() < AT_WORK:
+            await until(partial(_works, server), within=120)
         await asyncio.sleep(dice.random())  # the random instant of the kill
         what, victim = _choose(server, dice)
         kill(victim)
@@ -56,6 +63,11 @@ async def _start_some(server: LaunchedServer) -> None:
     await until(started, within=120)
 
 
+async def _works(server: LaunchedServer) -> bool:
+    """Whether the worker has sessions; nobody else has any then."""
+    return bool(server.backends())
+
+
 def _choose(server: LaunchedServer, dice: random.Random) -> tuple[str, psutil.Process]:
     """Something that is there to be killed."""
     postmaster = server.postmaster()
@@ -65,5 +77,6 @@ def _choose(server: LaunchedServer, dice: random.Random) -> tuple[str, psutil.Pr
         "the worker": server.workers(),
         "a session": server.backends(),
     }
-    what = dice.choice([what for what, there in candidates.items() if there])
+    there = [what for what, processes in candidates.items() if processes]
+    (what,) = dice.choices(there, [WEIGHTS[what] for what in there])
     return what, dice.choice(candidates[what])

@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 
+from pg_durable import extension
 from pg_durable.embedded import EmbeddedServer, find_binaries
 from pg_durable.embedded.account import server_account
 from pg_durable.embedded.children import start_child
@@ -36,14 +37,16 @@ FAST = {
 def build_library(folder: Path) -> Path:
     """Compile the library for the server under test; the directory it is in."""
     pg_config = find_binaries().program("pg_config")
-    if not pg_config.exists() or not (shutil.which("cc") or shutil.which("gcc")):
+    compiler = extension._compiler()
+    if not pg_config.exists() or not compiler:
         pytest.skip("a C compiler and PostgreSQL's header files are needed to build the library")
     folder.chmod(0o755)
     built = folder / "library"
     shutil.copytree(SOURCES, built, ignore=shutil.ignore_patterns("*.o", "*.so"))
     made = subprocess.run(
-        ["make", "--silent", "-C", built, f"PG_CONFIG={pg_config}", *LIBRARY_ALONE],
+        ["make", "--silent", "-C", built, f"PG_CONFIG={pg_config}", *compiler, *LIBRARY_ALONE],
         check=True,
+        env={k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")},
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -41,7 +41,6 @@ def test_the_databases_own_settings_win_over_defaults_alone() -> None:
         ("MAX_USER_CONNECTIONS", "0", "is 0; it must be from 1 to 1000."),
         ("MAX_USER_CONNECTIONS", "2.5", "is '2.5', which is not a whole number from 1 to 1000."),
         ("RETENTION_DAYS", "36501", "is 36501; it must be from 0 to 36500."),
-        ("IDENTITY", "sudo", "is 'sudo'; it must be login or set_role."),
     ],
 )
 def test_a_value_out_of_range_is_named_with_where_it_comes_from(
@@ -70,3 +69,16 @@ def test_a_worker_with_one_session_of_its_engine_does_not_start() -> None:
         Settings().with_those_of_database({"max_duroxide_connections": "1"})
 
     assert in_environment.value.message == in_database.value.message == message
+
+
+def test_an_identity_that_there_is_not_is_named() -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        Settings.load({"PG_DURABLE_IDENTITY": "sudo"})
+
+    assert caught.value.message == "PG_DURABLE_IDENTITY is 'sudo'; it must be login or set_role."
+
+
+def test_the_database_does_not_say_whose_rights_steps_have() -> None:
+    served = Settings.load({}).with_those_of_database({"identity": "set_role"})
+
+    assert served.identity == "login"

@@ -82,3 +82,25 @@ async def test_an_update_that_fails_leaves_the_older_version_whole(
 
     assert await fresh.row("select extversion, migration from pg_extension, df._schema"
                            " where extname = 'pg_durable'") == ("0.1.0", 1)  # fmt: skip
+
+
+async def test_rights_of_roles_are_not_taken_for_the_extensions_own_by_an_update(
+    fresh: Database,
+) -> None:
+    add_version(fresh.conninfo, "0.3.9", LAST)
+    await fresh.rows("create extension pg_durable version '0.3.9'")
+    await fresh.rows("create role granted login")
+    await fresh.rows("select df.grant_usage('granted', with_grant => true)")
+    await fresh.rows("grant execute on all functions in schema df to granted with grant option")
+    await fresh.rows("grant select on all tables in schema df to granted with grant option")
+
+    await fresh.rows("alter extension pg_durable update")
+
+    # pg_dump would leave those out.
+    own = await fresh.rows(
+        "select pg_describe_object(i.classoid, i.objoid, i.objsubid)"
+        " from pg_init_privs i cross join lateral aclexplode(i.initprivs) a"
+        " where i.privtype = 'e' and a.grantee = 'granted'::regrole"
+    )
+    await fresh.rows("drop owned by granted; drop role granted")
+    assert own == []

@@ -2,7 +2,7 @@
 
 import getpass
 import re
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from pg_durable.client import Logins, Place, Rule, Tried
 
@@ -20,80 +20,100 @@ _RESERVED = (
     " system_user table tablesample then to trailing true union unique user using variadic verbose"
     " when where window with "
 )
+_ASKED = "28P01"  # SQLSTATE: the server asked for a password, and got none or a wrong one
+_TOO_MANY = "53300"  # connections
 _REGEX_SINCE = 160000  # a name with a slash in front is a regular expression in these files
+
+
+@dataclass(slots=True)
+class _Missing:
+    """What to add to which file, and what to run as a superuser."""
+
+    place: Place
+    ident: list[str] = field(default_factory=list)
+    hba: list[str] = field(default_factory=list)
+    passwords: list[str] = field(default_factory=list)
+    statements: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """All of it, each part under a heading."""
+        files = (
+            (self.place.ident_file or "pg_ident.conf", self.ident),
+            (f"{self.place.hba_file or 'pg_hba.conf'}, above other lines of the type", self.hba),
+            ("the worker's password file (PGPASSFILE or ~/.pgpass, mode 0600)", self.passwords),
+        )
+        lines = []
+        for name, added in files:
+            if added:
+                lines += [f"# {name}", *dict.fromkeys(added)]
+        if self.ident or self.hba:
+            self.statements.append("select pg_reload_conf();")
+        if self.statements:
+            lines += ["-- as a superuser", *self.statements]
+        return lines
+
+    def for_role(self, tried: Tried) -> None:
+        """Add what a role needs whose steps cannot run."""
+        role = identifier(tried.role)
+        if not tried.connect:
+            database = identifier(self.place.database)
+            self.statements.append(f"grant connect on database {database} to {role};")
+        elif not tried.may_set:
+            # Without the rights of the role outside of its steps, where that can be said.
+            how = " with inherit false, set true" if self.place.server >= 160000 else ""
+            self.statements.append(f"grant {role} to {identifier(self.place.worker)}{how};")
+        elif tried.refused is not None:
+            self._for_refused(tried, tried.refused.sqlstate)
+
+    def _for_refused(self, tried: Tried, sqlstate: str | None) -> None:
+        if sqlstate == _TOO_MANY:
+            return
+        if sqlstate == _ASKED:
+            if tried.expired:
+                role = identifier(tried.role)
+                self.statements.append(f"alter role {role} valid until 'infinity';")
+            self.passwords.append(password_line(self.place, tried.role))
+        elif self.place.address is None:
+            self._over_socket(tried.role)
+        else:
+            self._over_tcp(tried.role, self.place.address)
+
+    def _over_socket(self, role: str) -> None:
+        """Let the worker's user of the operating system, who is ours, vouch for it."""
+        rule = _first_rule(self.place, role)
+        by_peer = rule is not None and rule.auth_method == "peer"
+        named = _map(rule) if rule is not None and by_peer else None
+        word = self._word(role)
+        self.ident.append(f"{named or MAP}  {file_word(getpass.getuser(), 0)}  {word}")
+        if named is None:
+            if by_peer:
+                self.ident.append(rf"{MAP}  /^(.*)$  \1")  # everybody as before: as themselves
+            self.hba.append(f"local  {self._word(self.place.database)}  {word}  peer map={MAP}")
+
+    def _over_tcp(self, role: str, address: str) -> None:
+        network = f"{address}/{128 if ':' in address else 32}"
+        whom = f"{self._word(self.place.database)}  {self._word(role)}  {network}"
+        if self.place.ssl and self.place.certificate:
+            self.ident.append(f"{MAP}  CN-OF-THE-CERTIFICATE  {self._word(role)}")
+            self.hba.append(f"hostssl  {whom}  cert map={MAP}")
+        else:
+            kind = "hostssl" if self.place.ssl else "host"
+            self.hba.append(f"{kind}  {whom}  scram-sha-256")
+            self.passwords.append(password_line(self.place, role))
+
+    def _word(self, name: str) -> str:
+        return file_word(name, self.place.server)
 
 
 def missing(logins: Logins) -> list[str]:
     """What to add to which file, and what to run, for the roles that do not work."""
-    place = logins.place
-    ident: list[str] = []
-    hba: list[str] = []
-    passwords: list[str] = []
-    statements: list[str] = []
-    if not place.is_worker:
-        statements.append(f"select df.grant_worker({literal(place.worker)});")
+    found = _Missing(logins.place)
+    if not logins.place.is_worker:
+        found.statements.append(f"select df.grant_worker({literal(logins.place.worker)});")
     for tried in logins.tried:
-        role = identifier(tried.role)
-        if not tried.connect:
-            database = identifier(place.database)
-            statements.append(f"grant connect on database {database} to {role};")
-        elif not tried.may_set:
-            statements.append(_grant(place, role))
-        elif tried.refused is not None:
-            _let_in(place, tried, ident, hba, passwords, statements)
-
-    files = (
-        (place.ident_file or "pg_ident.conf", ident),
-        (f"{place.hba_file or 'pg_hba.conf'}, above other lines of the same type", hba),
-        ("the worker's password file (PGPASSFILE or ~/.pgpass, mode 0600)", passwords),
-    )
-    lines = [line for name, added in files if added for line in (f"# {name}", *_once(added))]
-    if ident or hba:
-        statements.append("select pg_reload_conf();")
-    return lines + (["-- as a superuser", *statements] if statements else [])
-
-
-def _grant(place: Place, role: str) -> str:
-    # Without the rights of the role outside of its steps, where that can be said.
-    how = " with inherit false, set true" if place.server >= 160000 else ""
-    return f"grant {role} to {identifier(place.worker)}{how};"
-
-
-def _let_in(
-    place: Place,
-    tried: Tried,
-    ident: list[str],
-    hba: list[str],
-    passwords: list[str],
-    statements: list[str],
-) -> None:
-    """Add what a refused login needs. Over a socket the worker's operating-system user vouches."""
-    assert tried.refused is not None
-    role, database = (file_word(name, place.server) for name in (tried.role, place.database))
-    if tried.refused.sqlstate == "53300":
-        return
-    if tried.refused.sqlstate == "28P01":  # it asks for a password already
-        if tried.expired:
-            statements.append(f"alter role {identifier(tried.role)} valid until 'infinity';")
-        passwords.append(password_line(place, tried.role))
-        return
-    if place.address is None:
-        rule = _first_rule(place, tried.role)
-        named = None if rule is None or rule.auth_method != "peer" else _map(rule)
-        ident.append(f"{named or MAP}  {file_word(getpass.getuser(), 0)}  {role}")
-        if named is None:
-            if rule is not None and rule.auth_method == "peer":
-                ident.append(f"{MAP}  /^(.*)$  \\1")  # everybody as before: as themselves
-            hba.append(f"local  {database}  {role}  peer map={MAP}")
-        return
-    kind = "hostssl" if place.ssl else "host"
-    address = f"{place.address}/{128 if ':' in place.address else 32}"
-    if place.ssl and place.certificate:
-        ident.append(f"{MAP}  CN-OF-THE-CERTIFICATE  {role}")
-        hba.append(f"hostssl  {database}  {role}  {address}  cert map={MAP}")
-    else:
-        hba.append(f"{kind}  {database}  {role}  {address}  scram-sha-256")
-        passwords.append(password_line(place, tried.role))
+        if not tried.works:
+            found.for_role(tried)
+    return found.lines()
 
 
 def _first_rule(place: Place, role: str) -> Rule | None:
@@ -146,7 +166,3 @@ def identifier(name: str) -> str:
 def literal(text: str) -> str:
     """A text as it goes into a statement."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def _once(lines: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(lines))

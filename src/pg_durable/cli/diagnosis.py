@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from pg_durable import __version__
-from pg_durable.cli.access import identifier, literal, missing
+from pg_durable.cli.access import identifier, literal
 from pg_durable.cli.output import show_duration
-from pg_durable.client import Engine, Health, Logins, SeenWorker, Server, Tried
+from pg_durable.client import Engine, Health, SeenWorker, Server
 from pg_durable.errors import PgDurableError
 from pg_durable.schema import OLDEST_SERVER
 
@@ -57,7 +57,7 @@ def diagnose(health: Health) -> list[Check]:
         _due(engine),
         _stuck(engine),
         _given_back(engine),
-        _roles(engine, health.server.database),
+        _roles(engine),
         _superusers(engine, health.server.database),
         _dblink(engine),
     ]
@@ -91,11 +91,11 @@ def _workers(engine: Engine) -> Check:
     facts = {"workers": [{**asdict(w), "alive": w in alive} for w in engine.workers]}
     silent = [w for w in engine.workers if w.connected and w not in alive]
     gone = [w for w in engine.workers if not w.connected]
-    said = f"{len(alive)} alive: {_listed([_named(w) for w in alive])}" if alive else "none alive"
+    said = f"{len(alive)} alive: {listed([_named(w) for w in alive])}" if alive else "none alive"
     if silent:
-        said += f"; connected, yet silent: {_listed([_named(w) for w in silent])}"
+        said += f"; connected, yet silent: {listed([_named(w) for w in silent])}"
     if gone:
-        said += f"; gone: {_listed([_named(w) for w in gone])}"
+        said += f"; gone: {listed([_named(w) for w in gone])}"
     if silent:
         advice = "End a silent one that hangs: another takes over what it held."
         return Check("workers", State.warning, said, advice, facts)
@@ -148,7 +148,7 @@ def _stuck(engine: Engine) -> Check:
     ids = list(engine.stuck)
     facts = {"instances": ids}
     if ids:
-        said = f"{_count(len(ids))} that nothing will move on: {_listed(ids)}"
+        said = f"{_count(len(ids))} that nothing will move on: {listed(ids)}"
         places = ", ".join(f"'{id_}'" for id_ in ids[:_NAMED])
         advice = (
             "This is a fault of pg_durable; please report it. To set them going, as the owner of"
@@ -166,10 +166,8 @@ def _given_back(engine: Engine) -> Check:
     facts = {"instances": [asdict(given) for given in engine.given_back]}
     if not engine.given_back:
         return Check("retries", State.ok, "no instance is tried again after an outage", facts=facts)
-    listed = _listed(
-        [f"{g.id} (given back {_count(g.attempts, 'time')})" for g in engine.given_back]
-    )
-    said = f"{_count(len(engine.given_back))} tried again after an outage: {listed}"
+    names = listed([f"{g.id} (given back {_count(g.attempts, 'time')})" for g in engine.given_back])
+    said = f"{_count(len(engine.given_back))} tried again after an outage: {names}"
     advice = "A worker with --verbose logs why their sessions are lost, or cannot be opened."
     return Check("retries", State.warning, said, advice, facts)
 
@@ -177,6 +175,10 @@ def _given_back(engine: Engine) -> Check:
 _TROUBLES = {
     "gone": ("the role with OID {oid} is gone", "cancel its instances (pg-durable list)"),
     "login": ("role {role} may not log in", "alter role {role} login"),
+    "database": (
+        "role {role} has steps in database {database}, which is gone or takes no connections",
+        "create it anew, or cancel these instances (pg-durable list)",
+    ),
     "connect": (
         "role {role} may not connect to database {database}",
         "grant connect on database {database} to {role}",
@@ -185,7 +187,7 @@ _TROUBLES = {
 }
 
 
-def _roles(engine: Engine, database: str) -> Check:
+def _roles(engine: Engine) -> Check:
     troubled = [role for role in engine.roles if role.trouble in _TROUBLES]
     facts = {"roles": [asdict(role) for role in troubled]}
     if not troubled:
@@ -198,11 +200,11 @@ def _roles(engine: Engine, database: str) -> Check:
             "oid": role.role,
             "role": identifier(role.role),
             "literal": literal(role.role),
-            "database": identifier(database),
+            "database": identifier(role.database),
         }
         found.append(f"{what.format(**names)} ({_count(role.number)} unfinished)")
         cures.append(cure.format(**names))
-    return Check("roles", State.problem, _listed(found), f"To do: {_listed(cures)}", facts)
+    return Check("roles", State.problem, listed(found), f"To do: {listed(cures)}", facts)
 
 
 def _superusers(engine: Engine, database: str) -> Check:
@@ -211,49 +213,13 @@ def _superusers(engine: Engine, database: str) -> Check:
     if not refused:
         said = "no unfinished instance will be refused because its role is a superuser"
         return Check("superusers", State.ok, said, facts=facts)
-    listed = _listed([f"{_count(role.number)} of {role.role}" for role in refused])
-    said = f"{listed} will be refused: pg_durable.enable_superuser_instances is off"
+    names = listed([f"{_count(role.number)} of {role.role}" for role in refused])
+    said = f"{names} will be refused: pg_durable.enable_superuser_instances is off"
     advice = (
         f"To allow them: alter database {identifier(database)}"
         " set pg_durable.enable_superuser_instances = on; and start the workers anew."
     )
     return Check("superusers", State.problem, said, advice, facts)
-
-
-def check_logins(logins: Logins) -> Check:
-    """Judge whether a worker gets the sessions of all roles that may have workflows."""
-    place, tried = logins.place, logins.tried
-    failing = [role for role in tried if not role.works]
-    facts = {
-        "identity": logins.identity,
-        "worker": place.worker,
-        "roles": [{**asdict(role), "works": role.works} for role in tried],
-    }
-    way = "take" if logins.identity == "set_role" else "log in as"
-    if failing or not place.is_worker:
-        found = [f"not as {identifier(role.role)}: {_why(role, logins)}" for role in failing]
-        if not place.is_worker:
-            found.insert(0, f"role {identifier(place.worker)} is no worker's")
-        said = f"a worker cannot {way} each role; {_listed(found)}" if failing else found[0]
-        return Check("logins", State.problem, said, "To do:", facts, missing(logins))
-    if logins.identity == "set_role" and place.worker_is_superuser:
-        said = f"the worker's role {identifier(place.worker)} is a superuser, and with it each step"
-        advice = "Give the workers a role of their own; see df.grant_worker."
-        return Check("logins", State.warning, said, advice, facts)
-    said = f"a worker may {way} {_each(len(tried))} that may have workflows"
-    return Check("logins", State.ok, said, facts=facts)
-
-
-def _why(role: Tried, logins: Logins) -> str:
-    if not role.connect:
-        return f"it may not connect to database {identifier(logins.place.database)}"
-    if role.refused is None:
-        return f"{identifier(logins.place.worker)} may not SET ROLE to it"
-    return role.refused.said.rpartition("failed: ")[2].removeprefix("FATAL:").strip()
-
-
-def _each(number: int) -> str:
-    return f"each of {number} roles" if number > 1 else "the one role" if number else "each role"
 
 
 def _dblink(engine: Engine) -> Check:
@@ -280,6 +246,7 @@ def _count(number: int, what: str = "instance") -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _listed(items: Sequence[str]) -> str:
+def listed(items: Sequence[str]) -> str:
+    """Items in one line, the first few if there are many."""
     more = f"; and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
     return "; ".join(items[:_NAMED]) + more

@@ -41,7 +41,8 @@ def doctor(
     """
     import asyncio
 
-    from pg_durable.cli.diagnosis import check_logins, diagnose
+    from pg_durable.cli.diagnosis import diagnose
+    from pg_durable.cli.logins import check_logins
     from pg_durable.client import examine, try_logins
     from pg_durable.errors import PgDurableError
 

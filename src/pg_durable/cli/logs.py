@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Callable
 
+from pg_durable.cli.output import one_line
+
 
 class _OneLine(logging.Formatter):
-    """An event is a line, whatever a message or an exception's text holds."""
+    """An event is a line that steers no terminal, whatever a message or an exception holds."""
 
     def __init__(self, *, traces: bool, about: Callable[[], str]) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
@@ -18,7 +20,7 @@ class _OneLine(logging.Formatter):
         record.asctime = self.formatTime(record)
         error = record.exc_info[1] if record.exc_info else None
         said = "" if error is None else f": {type(error).__name__}: {error}"
-        line = " ".join((self.formatMessage(record) + said).split())
+        line = one_line(self.formatMessage(record) + said)
         if self._traces and record.exc_info:
             return f"{line}\n{self.formatException(record.exc_info)}"
         return line

@@ -148,7 +148,7 @@ def worker(
     hold for each. A schema newer than this program ends it, with exit code 1.
 
     Each setting may also be given in the environment: PG_DURABLE_LEASE for --lease, and so on;
-    or in the database: alter database … set pg_durable.lease = 30.
+    or in the database: alter database app set pg_durable.lease = 30.
     """
     import asyncio
 

@@ -57,13 +57,15 @@ class GivenBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenRole:
-    """A role with unfinished instances, and why its steps cannot run.
+    """A role with unfinished instances whose steps run in a database, and why they cannot.
 
-    `trouble` is None, or: `gone`; it lacks LOGIN (`login`), CONNECT (`connect`) or the USAGE of
-    df (`usage`); or it is a `superuser` while such may have no instances.
+    `trouble` is None, or: the role is `gone`, or the `database`; the role lacks LOGIN (`login`),
+    CONNECT (`connect`) or the USAGE of df (`usage`); or it is a `superuser` while such may have
+    no instances.
     """
 
     role: str
+    database: str
     number: int
     trouble: str | None
 

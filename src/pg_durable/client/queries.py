@@ -92,22 +92,25 @@ from df.instances i
 where i.attempts > 0 and i.status in ('pending', 'running')
 order by i.attempts desc, i.id"""
 ROLES = """
-select coalesce(r.rolname::text, s.role::oid::text) as role, s.number,
+select coalesce(r.rolname::text, s.role::oid::text) as role, s.database, s.number,
   case
     when r.oid is null then 'gone'
     when not r.rolcanlogin then 'login'
-    when not has_database_privilege(r.oid, current_database(), 'connect') then 'connect'
+    when not coalesce(d.datallowconn, false) then 'database'
+    when not has_database_privilege(r.oid, d.oid, 'connect') then 'connect'
     when not has_schema_privilege(r.oid, 'df', 'usage') then 'usage'
     when r.rolsuper and not df._superuser_instances() then 'superuser'
   end as trouble
 from (
-  select i.submitted_by as role, count(*) as number
+  select i.submitted_by as role, coalesce(i.database, current_database()) as database,
+    count(*) as number
   from df.instances i
   where i.status in ('pending', 'running')
-  group by 1
+  group by 1, 2
 ) s
 left join pg_roles r on r.oid = s.role
-order by 1"""
+left join pg_database d on d.datname = s.database
+order by 1, 2"""
 # From where the sessions of steps come, for `try_logins`; the worker is the role of the session
 # unless another is named.
 PLACE = """

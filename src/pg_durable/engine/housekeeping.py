@@ -28,8 +28,9 @@ _SIGNALS = 10_000
 class Housekeeper:
     """Looks now and then for what can go."""
 
-    def __init__(self, settings: Settings, shared: Store) -> None:
+    def __init__(self, settings: Settings, shared: Store, schema: tuple[int, int]) -> None:
         self._settings = settings
+        self._schema = schema
         self._shared = shared  # with one session for management, there is no other
 
     async def run(self) -> None:
@@ -55,7 +56,7 @@ class Housekeeper:
             return
         wire = await Wire.connect(worker_dsn(self._settings.dsn, "management"))
         try:
-            yield Store(wire, self._shared.schema)
+            yield Store(wire, self._schema)
         finally:
             wire.close()
 

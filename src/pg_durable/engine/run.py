@@ -120,7 +120,8 @@ class Run:
     async def _run_leaves(self, branches: asyncio.TaskGroup) -> bool:
         """Run leaves and wait, until all is settled (False) or only long waits remain (True)."""
         while True:
-            if self.context.stopping:
+            if self.context.stopping and self._outcome is None:
+                await self._record_elsewhere()
                 raise RunAgain("the worker stops")
             self.absorb_held()
             if self._waits.look:
@@ -143,6 +144,14 @@ class Run:
                 return True
             await self._change(rest)
             await self._end_waits()
+
+    async def _record_elsewhere(self) -> None:
+        """What takes effect in another database is done again unless it is recorded."""
+        while self._elsewhere is not None and self._running:
+            await self._changed.wait()
+            self._changed.clear()
+        if self._elsewhere is not None and self.ledger.unsaved:
+            await self._save()
 
     def absorb_held(self) -> None:
         """Go on with what was held, now that all it rests on is committed."""

@@ -17,7 +17,7 @@ from pg_durable.engine.saver import Saver
 from pg_durable.engine.watch import SchemaWatch
 from pg_durable.lanes.pool import LanePool
 from pg_durable.schema import check_version
-from pg_durable.settings import Settings, documented
+from pg_durable.settings import Settings, numbers
 from pg_durable.store import CANCELLED, SIGNALLED, Claimed, Claims, Store
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.dsn import worker_dsn
@@ -50,8 +50,8 @@ class Session:
         self._store = Store(engine, schema)
         self._saves_wire = saves  # of its own: a huge save must not hold up claims
         self._attention = asyncio.Event()  # something may be due, or there is room again
-        self._pool = LanePool(settings, self._store)
         saver = Saver(Store(saves, schema), worker)
+        self._pool = LanePool(settings, saver.store)
         self._context = Context(
             settings=settings,
             database=(engine.pg.db or b"").decode(),
@@ -60,7 +60,7 @@ class Session:
             saver=saver,
             watch=SchemaWatch(control, schema, self._attention.set),
         )
-        self._housekeeper = Housekeeper(settings, saver.store)
+        self._housekeeper = Housekeeper(settings, saver.store, schema)
         self._runs: dict[str, asyncio.Task[None]] = {}  # by instance
         self._on_signal: dict[str, Callable[[], None]] = {}  # by instance that is being driven
         self._held: Counter[str] = Counter()  # of these, by role
@@ -86,7 +86,7 @@ class Session:
             wires.append(control)
             schema = await check_version(control)
             store = Store(control, schema)
-            names = [item.name for item in documented()]
+            names = [item.name for item in numbers()]
             settings = settings.with_those_of_database(await store.settings(names))
             engine = await Wire.connect(worker_dsn(settings.dsn, "duroxide"))
             wires.append(engine)

@@ -44,7 +44,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._delay = _FIRST_DELAY
         self._said: str | None = None  # what it waits for
-        self._doubt: str | None = None  # what the schema did not know, though it seemed to fit
+        self._doubt: str | None = None  # why the last session took the schema for another
 
     def stop(self) -> None:
         """Finish or release what is running, within the grace period, and return from `run`."""
@@ -70,6 +70,7 @@ class Worker:
                 if not wait_for_schema:
                     raise
                 wait_for_server = True  # there is one
+                self._doubt = None
                 self._say(f"{error} Looking again every {_SCHEMA_DELAY:.0f} s")
                 await self._pause(_SCHEMA_DELAY)
                 continue
@@ -82,7 +83,7 @@ class Worker:
             wait_for_server = wait_for_schema = True
             self._said = None
             if self._doubt is not None:
-                log.warning("the df schema seems to fit, but: %s", self._doubt)
+                log.warning("beginning afresh: %s", self._doubt)
             await self._serve(session)
 
     async def _serve(self, session: Session) -> None:
@@ -104,9 +105,9 @@ class Worker:
                 raise end
         if asyncio.get_running_loop().time() - began > _STEADY:
             self._delay = _FIRST_DELAY
-        if any(is_misfit(end) or isinstance(end, SchemaNotReady) for end in ends):
-            # What is the matter is found by looking at the schema again.
-            self._doubt = next((str(end) for end in ends if is_misfit(end)), None)
+        doubts = [e for e in ends if is_misfit(e) or isinstance(e, SchemaNotReady)]
+        if doubts:
+            self._doubt = str(doubts[0])  # what is the matter is found by looking at it again
         elif ends:
             log.warning("lost the server: %s", "; ".join(str(end) for end in ends))
         if ends:

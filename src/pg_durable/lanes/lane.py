@@ -74,7 +74,7 @@ _STATEMENTS = {
 }
 
 # What may turn out to commit inside, and then to run alone, can read its key from the first.
-_MAY_COMMIT = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:call|do)\b", re.IGNORECASE | re.DOTALL)
+_MAY_COMMIT = re.compile(r"(?>\s|--[^\n]*\n|/\*.*?\*/)*+(?:call|do)\b", re.IGNORECASE | re.DOTALL)
 
 # A statement under way, with its BEGIN.
 Started = Awaitable[Results]

@@ -5,7 +5,7 @@ import asyncio
 from pg_durable.errors import ServerUnavailable
 from pg_durable.lanes.lane import Lane
 from pg_durable.lanes.other import OtherLane
-from pg_durable.lanes.session import LoginRefused
+from pg_durable.lanes.session import LoginRefused, NoSessionLeft
 from pg_durable.settings import Settings
 from pg_durable.store import Store
 from pg_durable.wire.dsn import set_role_dsn, step_dsn
@@ -24,10 +24,21 @@ _FINAL = (
 # The same for a server that says it in another language: the login, the right to connect, and
 # the database are wrong. In particular not 53300, too many connections.
 _FINAL_SQLSTATES = ("28", "42501", "3D000", "55000")
+# What it says when it has no session left for anybody; and in PgBouncer's words.
+_FULL = (
+    "too many clients",
+    "connection slots are reserved",
+    "could not fork new process",
+    "no more connections allowed",
+)
+# For this role alone, or for this database.
+_FULL_OF_ROLE = "too many connections for role"
+_FULL_OF_DATABASE = "too many connections for database"
+_FULL_SQLSTATE = "53300"
 _MOST_LEARNT = 1000
 
-# Whether what a server says is final, by its words without the names in them.
-_learnt: dict[str, bool] = {}
+# The SQLSTATE of what a server says, by its words without the names in them.
+_learnt: dict[str, str] = {}
 
 
 async def log_in(
@@ -37,36 +48,56 @@ async def log_in(
 
     Raises:
         LoginRefused: the role's steps will not be let run, however often it is tried.
+        NoSessionLeft: the server has too many sessions now.
         ServerUnavailable: no session can be had now.
     """
-    kind = Lane if database is None else OtherLane
     limit = settings.max_result_bytes
     kind = Lane if database is None else OtherLane
+    take_role = None
+    conninfo = step_dsn(settings.dsn, role, database)
     if settings.identity == "set_role":
         known = await store.role(role, database)
+        if known is None:
+            raise LoginRefused(f'role "{role}" does not exist')
         if known.superuser:
             raise LoginRefused(f'role "{role}" is a superuser, whom identity set_role runs not')
-        return await kind.open(set_role_dsn(settings.dsn, known.defaults, database), limit, role)
-    conninfo = step_dsn(settings.dsn, role, database)
+        if not known.login:
+            raise LoginRefused(f'role "{role}" is not permitted to log in')
+        conninfo, take_role = set_role_dsn(settings.dsn, known.defaults, database), role
     try:
-        return await kind.open(conninfo, limit)
+        return await kind.open(conninfo, limit, take_role)
     except ServerUnavailable as error:
-        if await _is_final(conninfo, error.message, (role, database or "")):
-            raise LoginRefused(error.message) from error
-        raise
+        raise await _what_it_means(error, conninfo, role, database or "", take_role) from error
 
 
-async def _is_final(conninfo: str, message: str, names: tuple[str, ...]) -> bool:
+async def _what_it_means(
+    error: ServerUnavailable, conninfo: str, role: str, database: str, take_role: str | None
+) -> Exception:
     # A role's name could hold any of the words.
-    for name in names:
-        message = message.replace(f'"{name}"', "")
+    message = error.message.replace(f'"{role}"', "").replace(f'"{database}"', "")
+    if any(text in message for text in _FULL):
+        return NoSessionLeft(error.message, of_role=False)
+    if _FULL_OF_ROLE in message:
+        return NoSessionLeft(error.message, of_role=take_role is None)
+    if _FULL_OF_DATABASE in message:  # roles with no steps in another one must not suffer from it
+        return NoSessionLeft(error.message, of_role=database != "")
+    if take_role is not None:
+        return error  # the worker itself is kept out: others may be let in where it is not
     if any(text in message for text in _FINAL):
-        return True
+        return LoginRefused(error.message)
+    sqlstate = await _sqlstate(conninfo, message)
+    if sqlstate == _FULL_SQLSTATE:  # in another language; each role finds out for itself
+        return NoSessionLeft(error.message, of_role=True)
+    return LoginRefused(error.message) if sqlstate.startswith(_FINAL_SQLSTATES) else error
+
+
+async def _sqlstate(conninfo: str, message: str) -> str:
+    """With which a login was refused, found by another try; or nothing."""
     if message not in _learnt:
         sqlstate = await asyncio.to_thread(sqlstate_of_refusal, conninfo)
         if sqlstate is None:
-            return False
+            return ""
         if len(_learnt) == _MOST_LEARNT:
             _learnt.clear()
-        _learnt[message] = sqlstate.startswith(_FINAL_SQLSTATES)
+        _learnt[message] = sqlstate
     return _learnt[message]

@@ -5,29 +5,15 @@ import time
 from collections import defaultdict
 from typing import overload
 
-from pg_durable.errors import ServerUnavailable
 from pg_durable.lanes.lane import Lane
 from pg_durable.lanes.login import log_in
 from pg_durable.lanes.other import OtherLane
-from pg_durable.lanes.session import StepSession
+from pg_durable.lanes.session import NoSessionLeft, StepSession
 from pg_durable.lanes.slots import Slots
 from pg_durable.settings import Settings
 from pg_durable.store import Store
 
 log = logging.getLogger(__name__)
-
-
-# What it says when it has no session left: of all, of a database, or of a role (and in PgBouncer's
-# words). In another language it is an outage like others, and the instance is tried again.
-_FULL = (
-    "too many clients",
-    "too many connections for",
-    "connection slots are reserved",
-    "could not fork new process",
-    "no more connections allowed",
-)
-_FULL_OF_ROLE = "too many connections for role"
-_FULL_OF_DATABASE = "too many connections for database"  # one of many need not hold up the others
 
 
 class LanePool:
@@ -55,22 +41,16 @@ class LanePool:
             ServerUnavailable: the server cannot be reached now.
             LimitExceeded: none was free for `execution_acquire_timeout` seconds.
         """
-        again = False
         while True:
-            await self._slots.acquire(role, again=again)
+            await self._slots.acquire(role)
             try:
                 lane = self._take((role, database))
                 if lane is None:
                     lane = await self._open_lane(role, database)
                     self._slots.admitted(role)
                 return lane
-            except ServerUnavailable as error:
-                elsewhere = database is not None and _FULL_OF_DATABASE in error.message
-                if elsewhere or not any(words in error.message for words in _FULL):
-                    self._slots.release(role)
-                    raise
-                self._make_way(role, error.message)
-                again = True
+            except NoSessionLeft as error:
+                self._make_way(role, error)
             except BaseException:
                 self._slots.release(role)
                 raise
@@ -96,15 +76,14 @@ class LanePool:
             if not lanes:
                 del self._idle[key]
 
-    def _make_way(self, role: str, message: str) -> None:
+    def _make_way(self, role: str, error: NoSessionLeft) -> None:
         """The server has no session left: close what is not used, and try fewer for a while."""
-        of_role = _FULL_OF_ROLE in message
-        for key in [key for key in self._idle if key[0] == role or not of_role]:
+        for key in [key for key in self._idle if key[0] == role or not error.of_role]:
             for lane in self._idle.pop(key):
                 self._close(lane)
-        if self._slots.refused(role, of_role=of_role):
-            log.warning("steps of %s wait until the server has a session for them: %s",
-                        f"role {role}" if of_role else "all roles", message)  # fmt: skip
+        if self._slots.refused(role, of_role=error.of_role):
+            whose = f"role {role}" if error.of_role else "all roles"
+            log.warning("steps of %s wait until the server has a session: %s", whose, error)
 
     def _take(self, key: tuple[str, str | None]) -> StepSession | None:
         lanes = self._idle.get(key)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from psycopg import pq, sql
 from psycopg.pq.abc import PGresult
 
-from pg_durable.errors import LeaseLost, LimitExceeded
+from pg_durable.errors import LeaseLost, LimitExceeded, ServerUnavailable
 from pg_durable.graph.outcomes import Done, Failed
 from pg_durable.graph.results import Column, encode, is_native
 from pg_durable.store import MISFITS, SET_KEY
@@ -36,6 +36,14 @@ class Rejected(Exception):
 
 class LoginRefused(Exception):
     """The session may not have the role that it needs, so the role's step fails."""
+
+
+class NoSessionLeft(ServerUnavailable):
+    """The server has too many sessions now, be it of all, or only of the role."""
+
+    def __init__(self, message: str, *, of_role: bool) -> None:
+        super().__init__(message)
+        self.of_role = of_role
 
 
 class StepSession:

@@ -29,8 +29,8 @@ class Slots:
         self._waiting: dict[str, deque[Waiter]] = {}  # by role; whose turn it is, first
         self._refusals: dict[str | None, Refusal] = {}  # by role; None: for all
 
-    async def acquire(self, role: str, *, again: bool = False) -> None:
-        """Wait for a slot; with `again`, before the others of the role.
+    async def acquire(self, role: str) -> None:
+        """Wait for a slot.
 
         Raises:
             LimitExceeded: there was none for `execution_acquire_timeout` seconds.
@@ -39,11 +39,7 @@ class Slots:
             self._take(role)
             return
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        waiters = self._waiting.setdefault(role, deque())
-        if again:
-            waiters.appendleft(waiter)
-        else:
-            waiters.append(waiter)
+        self._waiting.setdefault(role, deque()).append(waiter)
         self._hand_out()
         try:
             await self._wait(waiter, role)

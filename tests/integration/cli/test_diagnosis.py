@@ -68,7 +68,7 @@ def test_of_many_stuck_instances_the_first_are_named() -> None:
 
 
 def test_names_in_advice_are_quoted() -> None:
-    role = SeenRole(role="al'i\"ce", number=1, trouble="usage")
+    role = SeenRole(role="al'i\"ce", database="app", number=1, trouble="usage")
 
     may_not_use = check("roles", replace(ENGINE, roles=[role]))
     may_not_log_in = check("roles", replace(ENGINE, roles=[replace(role, trouble="login")]))

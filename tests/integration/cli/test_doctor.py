@@ -164,6 +164,31 @@ async def test_a_role_that_is_gone_is_told(cli: Cli, db: Database) -> None:
     assert "OID 999999 is gone (1 instance unfinished)" in check(ran, "roles")["said"]
 
 
+async def test_a_database_in_which_steps_cannot_run_is_told(
+    cli: Cli, db: Database, role: str
+) -> None:
+    await db.rows("create database closing")
+    await db.rows("revoke connect on database closing from public")
+    session = await db.connect_as(role)
+    for workflow in ("df.sleep(1000)", "df.sleep(2000)"):
+        await session.rows(f"select df.start({workflow}, null, 'closing')")
+    await session.close()
+
+    forbidden = await cli("doctor", "--json")
+    await db.rows("drop database closing")
+    gone = await cli("doctor", "--json")
+
+    assert (forbidden.code, gone.code) == (PROBLEM, PROBLEM)
+    assert (
+        "role cli_doctor may not connect to database closing (2 instances unfinished)"
+        in check(forbidden, "roles")["said"]
+    )
+    assert check(forbidden, "roles")["advice"] == (
+        "To do: grant connect on database closing to cli_doctor"
+    )
+    assert "database closing, which is gone" in check(gone, "roles")["said"]
+
+
 async def test_instances_of_superusers_that_will_be_refused_are_told(
     cli: Cli, db: Database
 ) -> None:
@@ -219,6 +244,30 @@ async def test_an_absent_schema_is_the_problem(nowhere: Cli, server: EmbeddedSer
     assert ran.code == PROBLEM
     assert "has no df schema. Create it, with the same connection: pg-durable install" in ran.out
     assert ran.out.splitlines()[-1] == "1 problem; nothing more can be checked."
+
+
+async def test_what_the_workers_role_lacks_is_printed_line_by_line(
+    cli: Cli, db: Database, role: str
+) -> None:
+    await db.rows("create role cli_worker login")
+    try:
+        ran = await cli("doctor", "--identity", "set_role", "--as-worker", "cli_worker")
+    finally:
+        await db.rows("drop role cli_worker")
+
+    assert ran.code == PROBLEM
+    grants = ran.out.partition("-- as a superuser\n")[2].splitlines()
+    assert grants[0].strip() == "select df.grant_worker('cli_worker');"
+    assert grants[1].strip().startswith("grant cli_doctor to cli_worker")
+
+
+async def test_an_identity_or_a_worker_that_is_none_is_refused(cli: Cli) -> None:
+    no_identity = await cli("doctor", "--identity", "sudo")
+    no_worker = await cli("doctor", "--as-worker", "nobody here")
+
+    assert (no_identity.code, no_worker.code) == (2, 1)
+    assert "--identity is 'sudo'; it must be login or set_role." in no_identity.err
+    assert 'There is no role "nobody here"' in no_worker.err
 
 
 async def test_it_writes_nothing(cli: Cli) -> None:

@@ -1,11 +1,13 @@
 """How what is printed looks."""
 
 import json
+import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pg_durable.cli import output
+from pg_durable.cli.logs import log_to_stderr
 from pg_durable.cli.output import Column, clean, print_json, print_table, show_duration
 from pg_durable.cli.show import with_iterations, without_header
 from pg_durable.cli.statement import marked, place, shortened
@@ -73,6 +75,18 @@ def test_no_color_means_no_escape_at_all(
 
 def test_stored_text_cannot_steer_the_terminal() -> None:
     assert clean("a\x1b[2Jb\x9bc\nd\té") == "a\\x1b[2Jb\\x9bc\nd\té"
+
+
+def test_an_event_in_the_log_is_one_line_that_cannot_steer_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log_to_stderr(verbose=False, quiet=False)
+    (handler,) = [h for h in logging.getLogger().handlers if type(h) is logging.StreamHandler]
+
+    logging.getLogger("pg_durable.test").error("an \x1b[2Jevent\n2026-01-01 ERROR forged")
+
+    logging.getLogger().removeHandler(handler)
+    assert capsys.readouterr().err.endswith(" an \\x1b[2Jevent 2026-01-01 ERROR forged\n")
 
 
 @pytest.mark.parametrize(

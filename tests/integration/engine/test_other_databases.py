@@ -330,16 +330,22 @@ async def test_a_role_that_may_not_connect_there_fails_the_node(
 
 
 async def test_a_database_without_a_free_connection_is_waited_for(
-    db: Database, user: Database, other: Database, worker: Worker
+    db: Database,
+    user: Database,
+    other: Database,
+    worker: Worker,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     name = sql.Identifier(other.session.info.dbname)
     await other.session.execute(sql.SQL("alter database {} connection limit 0").format(name))
     instance = await start(user, other, "'select 1 as v'")
 
-    async def given_back() -> object:
-        return await db.scalar("select attempts > 1 from df.instances where id = %s", instance)
+    async def waits() -> object:
+        return "steps of role spec_user wait until the server has a session" in caplog.text
 
-    await until(given_back)
+    await until(waits)
+    elsewhere = await user.start("'select 2 as v'")
+    assert await db.wait(elsewhere) == "completed"
     await other.session.execute(sql.SQL("alter database {} connection limit -1").format(name))
 
     assert await db.completed_rows(instance) == [{"v": 1}]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
+from unittest import mock
 
 import psycopg
 import pytest
@@ -49,6 +50,14 @@ async def running(db: Database, text: str) -> None:
     await until(active)
 
 
+def create_anew(database: str) -> None:
+    """Drop and install the schema in one transaction: nobody can see it absent."""
+    session = psycopg.connect(database)
+    session.execute(DROP)
+    with mock.patch.object(psycopg, "connect", return_value=session):
+        install(database)
+
+
 def told(caplog: pytest.LogCaptureFixture, text: str) -> list[str]:
     return [message for message in caplog.messages if text in message]
 
@@ -76,22 +85,20 @@ async def test_a_worker_waits_while_the_schema_is_gone_and_begins_afresh(
 
 
 async def test_a_schema_dropped_and_created_between_two_looks_is_noticed(
-    db: Database, database: str
+    db: Database, database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with worker_here(database, poll_interval=600, heartbeat_interval=1):
         await db.wait(await db.start("'select 1'"))
         await db.rows("create table t (i int)")
 
-        with psycopg.connect(database) as session:
-            session.execute(DROP)
-            session.commit()
-        await asyncio.to_thread(install, database)
+        create_anew(database)
         instances = [await db.start("'insert into t values (1)'") for _ in range(5)]
         for instance in instances:
             assert await db.wait(instance) == "completed"
 
         workers = await db.rows("select worker from df._worker_epoch")
         assert len(workers) == 1
+    assert len(told(caplog, "beginning afresh: The df schema was dropped and created anew")) == 1
     assert await db.scalar("select count(*) from t") == 5
 
 
@@ -104,7 +111,7 @@ async def test_nothing_is_claimed_for_a_session_with_another_schema(
 
     for other in ((oid + 1, migration), (oid, migration - 1)):
         store = Store(wire, other)
-        assert not (await store.claim(1, 10)).instances
+        assert (await store.claim(1, 10)).instances == []
     assert await db.scalar("select status from df.instances") == "pending"
     assert len((await Store(wire, (oid, migration)).claim(1, 10)).instances) == 1
     wire.close()

@@ -61,17 +61,17 @@ async def test_everything_is_adopted_and_workflows_go_on(
     await fresh.rows("drop extension pg_durable")
 
 
-async def test_an_older_schema_is_adopted_and_brought_up_to_date(
-    extension_server: EmbeddedServer, fresh: Database
-) -> None:
+async def test_an_older_schema_is_to_be_brought_up_to_date_first(fresh: Database) -> None:
     await fresh.rows(scripts.migrations()[0][1])
     await fresh.rows("insert into df._schema (migration, version) values (1, '0.1.0')")
 
-    await fresh.rows("create extension pg_durable version 'unpackaged'")
-    await fresh.rows("alter extension pg_durable update")
+    with pytest.raises(psycopg.Error, match=r"the schema df is of version 0.1.0") as raised:
+        await fresh.rows("create extension pg_durable version 'unpackaged'")
 
-    assert await fresh.rows(MEMBERS) == await _members_of_a_new_one(extension_server)
-    assert await fresh.scalar("select migration from df._schema") == scripts.migrations()[-1][0]
+    assert raised.value.sqlstate == "WF006"
+    assert "pg-durable install" in (raised.value.diag.message_hint or "")
+    install(fresh.conninfo)
+    await fresh.rows("create extension pg_durable version 'unpackaged'")
 
 
 @pytest.mark.parametrize("there_is", ["no schema df", "another schema df"])

@@ -17,10 +17,10 @@ class Queue:
         self.got: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def ask(self, *roles: str, again: bool = False) -> None:
+    async def ask(self, *roles: str) -> None:
         """Ask for a slot for each of the roles, in this order."""
         for role in roles:
-            self.tasks.append(asyncio.create_task(self._acquire(role, again)))
+            self.tasks.append(asyncio.create_task(self._acquire(role)))
             await settled()
 
     async def release(self, *roles: str) -> None:
@@ -29,8 +29,8 @@ class Queue:
             self.slots.release(role)
             await settled()
 
-    async def _acquire(self, role: str, again: bool) -> None:
-        await self.slots.acquire(role, again=again)
+    async def _acquire(self, role: str) -> None:
+        await self.slots.acquire(role)
         self.got.append(role)
 
 
@@ -145,7 +145,7 @@ async def test_one_more_is_tried_after_a_while_without_being_told() -> None:
     await queue.ask("a")
 
     queue.slots.refused("a", of_role=False)
-    await queue.ask("a", again=True)
+    await queue.ask("a")
     await asyncio.wait_for(queue.tasks[1], 30)
 
     assert queue.got == ["a", "a"]

@@ -14,6 +14,15 @@ begin
       hint = 'Create the extension anew: create extension pg_durable';
   end if;
 
+  -- A migration in an extension's script would make roles' rights the extension's own, see below.
+  if (select migration from df._schema) <> :newest then
+    raise exception using
+      errcode = 'WF006',
+      message = format('the schema df is of version %s, and the extension''s files are of another',
+                       (select version from df._schema)),
+      hint = 'Bring it to the version of the files first: pg-durable install';
+  end if;
+
   -- An object's rights at the time it becomes a member are the extension's own to PostgreSQL, and
   -- left out by pg_dump. So what roles were granted is taken away first and given back after.
   for v in
