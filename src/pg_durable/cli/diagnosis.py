@@ -59,7 +59,7 @@ def diagnose(health: Health) -> list[Check]:
         _given_back(engine),
         _roles(engine),
         _superusers(engine, health.server.database),
-        _dblink(engine),
+        _loopback(engine),
     ]
 
 
@@ -222,13 +222,13 @@ def _superusers(engine: Engine, database: str) -> Check:
     return Check("superusers", State.problem, said, advice, facts)
 
 
-def _dblink(engine: Engine) -> Check:
-    said = (
-        "installed, so transaction_mode => 'new' is available"
-        if engine.dblink
-        else "not installed; only transaction_mode => 'new' would need it"
-    )
-    return Check("dblink", State.ok, said, facts={"installed": engine.dblink})
+def _loopback(engine: Engine) -> Check:
+    said = {
+        "background worker": "a background worker, so transaction_mode => 'new' is available",
+        "dblink": "dblink is installed, so transaction_mode => 'new' is available",
+        None: "no preloaded library and no dblink; only transaction_mode => 'new' needs one",
+    }[engine.loopback]
+    return Check("loopback", State.ok, said, facts={"over": engine.loopback})
 
 
 def _alive(engine: Engine) -> list[SeenWorker]:

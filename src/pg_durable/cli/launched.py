@@ -19,6 +19,7 @@ from pg_durable.errors import InvalidWorkflow
 
 _PR_SET_PDEATHSIG = 1
 _LOOK_INTERVAL = 1.0  # seconds
+_GRACE = 20.0  # seconds; it takes 15 at most
 # Lines of postmaster.pid, from 0.
 _PORT, _SOCKET_DIRECTORY, _ADDRESS, _STATUS = 3, 4, 5, 7
 _THIS_MACHINE = {"": "localhost", "*": "localhost", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
@@ -87,6 +88,8 @@ def _stop_with_server() -> None:
     """A smart shutdown waits for all sessions, the worker's too, and tells nobody but the file."""
     _wait_until_stopping(True)
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _wait_until_stopping(wanted: bool) -> None:

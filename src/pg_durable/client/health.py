@@ -82,7 +82,7 @@ class Engine:
     stuck: Sequence[str]
     given_back: Sequence[GivenBack]
     roles: Sequence[SeenRole]
-    dblink: bool
+    loopback: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ async def _engine(session: Session) -> Engine | None:
         stuck=[row["id"] for row in await session.rows(queries.STUCK)],
         given_back=await rows(GivenBack, queries.GIVEN_BACK),
         roles=await rows(SeenRole, queries.ROLES),
-        dblink=bool(await session.scalar(queries.DBLINK)),
+        loopback=(await session.rows(queries.LOOPBACK))[0]["loopback"],
     )
 
 

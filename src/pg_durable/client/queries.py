@@ -161,4 +161,12 @@ MAY_START_IN_PART: LiteralString = (
     f"{_TRIED} cross join (values (null::int)) s (number) {_MAY_START}"
 )
 
-DBLINK = "select exists (select from pg_extension e where e.extname = 'dblink')"
+# What transaction_mode => 'new' goes over here.
+LOOPBACK = """
+select case
+  when exists (select from pg_proc p
+               where p.pronamespace = 'df'::regnamespace and p.proname = '_start_in_background')
+    and exists (select from pg_settings s where s.name = 'pg_durable.worker_command')
+  then 'background worker'
+  when exists (select from pg_extension e where e.extname = 'dblink') then 'dblink'
+end as loopback"""

@@ -15,7 +15,7 @@ SERVER = Server(
 WORKER = SeenWorker(worker=1, name="host:1", silent_for=timedelta(seconds=2), connected=True)
 ENGINE = Engine(
     version=__version__, sees_all=True, workers=[WORKER], statuses={"running": 3}, held=[],
-    stuck=[], given_back=[], roles=[], dblink=True,
+    stuck=[], given_back=[], roles=[], loopback="dblink",
 )  # fmt: skip
 
 

@@ -109,9 +109,10 @@ async def test_a_silent_worker_is_not_taken_for_alive(cli: Cli, db: Database) ->
 async def test_stuck_instances_are_named_and_can_be_set_going(
     cli: Cli, db: Database, worker: Worker
 ) -> None:
+    await db.wait(await db.start("'select 0'"))  # so the worker is there
     await db.rows("begin")
     stuck = await db.start("'select 1'")
-    await db.rows("update df.instances set due_at = null")
+    await db.rows("update df.instances set due_at = null where id = %s", stuck)
     await db.rows("commit")
 
     found = await cli("doctor", "--json")

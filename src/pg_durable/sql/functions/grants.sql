@@ -89,6 +89,7 @@ begin
   end loop;
 
   foreach v_rights in array df._usage_rights() loop
+    continue when v_rights = 'usage on schema df' and df._was_made_worker(to_regrole(df._role(p_role))::oid);
     execute format('revoke %s from %s', v_rights, v_from);
   end loop;
 
@@ -162,8 +163,8 @@ begin
     from pg_catalog.pg_proc p
     cross join lateral pg_catalog.aclexplode(p.proacl) a
     where p.pronamespace = 'df'::pg_catalog.regnamespace
-      and p.prosecdef
-      and p.prorettype = 'trigger'::pg_catalog.regtype
+      and (p.prosecdef and p.prorettype = 'trigger'::pg_catalog.regtype
+           or p.proname = '_start_in_background')
       and a.grantee <> p.proowner
     union
     select pg_catalog.lower(a.privilege_type) || ' on ' || c.oid::regclass, a.grantee

@@ -76,7 +76,9 @@ begin
   language c strict
   as 'pg_durable', 'start_in_background';
   -- It acts for whoever it is told to.
-  revoke execute on function df._start_in_background(oid, text) from public;
+  if has_function_privilege('public', 'df._start_in_background(oid, text)', 'execute') then
+    revoke execute on function df._start_in_background(oid, text) from public;
+  end if;
 exception when undefined_file or undefined_function or insufficient_privilege then
   null;
 end

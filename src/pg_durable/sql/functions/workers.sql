@@ -9,12 +9,16 @@ return array[
   '_worker_badge', '_register', '_unregister', '_heartbeat', '_take_over', '_claim',
   '_results', '_lost', '_pending_signals', '_save', '_sweep', '_remove_ended', '_submitter'];
 
--- Whoever may execute this one is a worker. Its signature never changes, so its rights stay.
-create or replace function df._worker_badge()
+-- Whether df.grant_worker was called for a role, and nobody has revoked that since.
+create or replace function df._was_made_worker(p_role oid)
 returns boolean
-language sql immutable
+language sql stable
 as $$
-  select true
+  select exists (
+    select from pg_proc p
+    cross join lateral aclexplode(p.proacl) a
+    where p.oid = 'df._worker_badge()'::regprocedure
+      and a.grantee = p_role)
 $$;
 
 -- Whether the session logged in as a worker, and nobody has taken another role in it since.
@@ -90,21 +94,34 @@ $$;
 
 revoke execute on function df.grant_worker(text), df.revoke_worker(text) from public;
 
--- The functions for workers run as the owner, and nobody else may execute them.
+-- The functions for workers run as the owner, and nobody else may execute them, whatever the
+-- database's default privileges give away.
 do $$
 declare
-  v_function regprocedure;
+  v record;
 begin
-  for v_function in
-    select p.oid
+  for v in
+    select p.oid::regprocedure as function, a.grantee
+    from pg_catalog.pg_proc p
+    cross join lateral pg_catalog.aclexplode(
+      coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
+    where p.pronamespace = 'df'::pg_catalog.regnamespace
+      and p.proname = any (df._worker_functions())
+      and a.grantee <> p.proowner
+      and not df._was_made_worker(a.grantee)
+  loop
+    execute pg_catalog.format('revoke execute on function %s from %s cascade', v.function,
+                              case when v.grantee = 0 then 'public' else v.grantee::regrole::text end);
+  end loop;
+
+  for v in
+    select p.oid::regprocedure as function
     from pg_catalog.pg_proc p
     where p.pronamespace = 'df'::pg_catalog.regnamespace
       and p.proname = any (df._worker_functions())
+      and not p.prosecdef
   loop
-    execute pg_catalog.format('alter function %s security definer', v_function);
-    if pg_catalog.has_function_privilege('public', v_function, 'execute') then
-      execute pg_catalog.format('revoke execute on function %s from public', v_function);
-    end if;
+    execute pg_catalog.format('alter function %s security definer', v.function);
   end loop;
 end
 $$;

@@ -9,6 +9,30 @@ create index instances_due_idx on df.instances (submitted_by, due_at) where due_
 -- It is limited in its work now.
 drop function if exists df._sweep();
 
+-- Whoever may execute this one is a worker: so it is made once, and keeps its rights.
+create function df._worker_badge()
+returns boolean
+immutable
+return true;
+alter function df._worker_badge() set search_path = pg_catalog, pg_temp;
+
+do $$
+declare
+  v_grantee oid;
+begin
+  for v_grantee in
+    select a.grantee
+    from pg_proc p
+    cross join aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+    where p.oid = 'df._worker_badge()'::regprocedure
+      and a.grantee <> p.proowner
+  loop
+    execute format('revoke execute on function df._worker_badge() from %s',
+                   case when v_grantee = 0 then 'public' else v_grantee::regrole::text end);
+  end loop;
+end
+$$;
+
 -- Whoever may UPDATE or DELETE in a table may also lock it, and every start reads the variables:
 -- so users get rights on their columns, and a door for deleting (df._unset). What a database's
 -- default privileges gave away on new tables goes, too.
