@@ -27,6 +27,8 @@ _UPDATE_PATH = """
     from pg_extension_update_paths('pg_durable')
     where source = %s and target = %s and path is not null
 """
+# Asked first: a worker that waits for a schema shall not fill the server's log with errors.
+_THERE = "select to_regclass('df._schema')"
 _PRESENT = "select migration, version, 'df'::regnamespace::oid from df._schema"
 
 
@@ -140,17 +142,19 @@ async def check_version(wire: Wire) -> tuple[int, int]:
         SchemaMismatch: newer, or in a database with another encoding.
         ConnectionLost: the server is going away.
     """
-    wire.execute(_PRESENT)
-    (result,) = await wire.sync()
-    code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
-    if code.startswith((b"08", b"57P")):
-        raise ConnectionLost("the server is shutting down")
-    if result.status != pq.ExecStatus.TUPLES_OK or result.ntuples != 1:
-        database = (wire.pg.db or b"").decode()
-        raise SchemaNotReady(
-            f"Database {database} has no df schema that this role can use.",
-            hint="Run: pg-durable install. If it is installed, the worker's role lacks the rights.",
-        )
+    for statement in (_THERE, _PRESENT):
+        wire.execute(statement)
+        (result,) = await wire.sync()
+        code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
+        if code.startswith((b"08", b"57P")):
+            raise ConnectionLost("the server is shutting down")
+        if result.ntuples != 1 or result.get_value(0, 0) is None:
+            database = (wire.pg.db or b"").decode()
+            raise SchemaNotReady(
+                f"Database {database} has no df schema that this role can use.",
+                hint="Run: pg-durable install. If it is installed, the worker's role lacks the"
+                " rights.",
+            )
     _refuse_encoding((wire.pg.parameter_status(b"server_encoding") or b"").decode())
     migration = int(result.get_value(0, 0) or b"0")
     newest = scripts.migrations()[-1][0]
