@@ -11,7 +11,8 @@ PgDurableError
 ├── ReferenceFailed   WF008  a $name or {variable} that cannot be filled in
 ├── StepRefused       WF009  a statement that cannot be a step
 ├── ServerUnavailable WF010  no connection to the PostgreSQL server
-└── EmbeddedError     WF011  the embedded server cannot be set up or started
+├── EmbeddedError     WF011  the embedded server cannot be set up or started
+└── RequestFailed     WF012  an HTTP request without a usable answer
 
 The `df` functions raise the same SQLSTATEs, so a client in any language can tell
 one cause from another without reading the text.
@@ -98,3 +99,9 @@ class EmbeddedError(PgDurableError):
     """The embedded server cannot be set up or started."""
 
     sqlstate = "WF011"
+
+
+class RequestFailed(PgDurableError):
+    """An HTTP request that got no answer, or none that can be used."""
+
+    sqlstate = "WF012"

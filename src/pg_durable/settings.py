@@ -31,6 +31,20 @@ class Settings:
         loop_min_interval: an iteration of a loop with neither a condition nor a wait takes this
             long at least.
         max_loop_iterations: a loop that has had so many fails; 0: loops may go on for ever.
+        http_policy: where HTTP steps may go: none, public, or hosts and addresses; empty: as the
+            database's setting pg_durable.http_policy says, and none without it.
+        http_max_concurrent: HTTP requests at the same time.
+        http_max_per_role: of which those of one role.
+        http_max_timeout: the longest time that a request may ask for.
+        http_max_request_bytes: the largest body sent.
+        http_max_response_bytes: the largest body received, compressed or not.
+        http_max_headers: headers of a request, and of a response.
+        http_max_header_bytes: their size in all.
+        http_proxy: URL of the proxy through which requests go.
+        http_no_proxy: hosts that are called directly all the same, *.example.com among them.
+        http_ca_bundle: file of certificates to trust besides the system's.
+        http_client_certificate: file of the certificate to show to servers that ask for one.
+        http_client_key: file of its key, unless it is in the same.
     """
 
     dsn: str = ""
@@ -50,6 +64,19 @@ class Settings:
     max_result_bytes: int = 64 * 1024 * 1024
     loop_min_interval: float = 1.0
     max_loop_iterations: int = 0
+    http_policy: str = ""
+    http_max_concurrent: int = 2000
+    http_max_per_role: int = 1000
+    http_max_timeout: float = 3600.0
+    http_max_request_bytes: int = 16 * 1024 * 1024
+    http_max_response_bytes: int = 16 * 1024 * 1024
+    http_max_headers: int = 100
+    http_max_header_bytes: int = 32 * 1024
+    http_proxy: str = ""
+    http_no_proxy: str = ""
+    http_ca_bundle: str = ""
+    http_client_certificate: str = ""
+    http_client_key: str = ""
 
     @classmethod
     def load(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pg_durable.engine.requests import Http
 from pg_durable.engine.saver import Saver
 from pg_durable.lanes.pool import LanePool
 from pg_durable.settings import Settings
@@ -9,10 +10,11 @@ from pg_durable.settings import Settings
 
 @dataclass(slots=True)
 class Context:
-    """A session's settings, number, sessions of roles and saver, and whether it is ending."""
+    """A session's settings, number, sessions of roles, saver, HTTP client; whether it is ending."""
 
     settings: Settings
     worker: int
     pool: LanePool
     saver: Saver
+    http: Http
     stopping: bool = False

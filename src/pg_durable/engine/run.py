@@ -9,6 +9,7 @@ from pg_durable.engine.chain import Chain, Outraced
 from pg_durable.engine.context import Context
 from pg_durable.engine.ledger import Ledger
 from pg_durable.engine.pace import Clock, LoopPace
+from pg_durable.engine.requests import Sending
 from pg_durable.engine.waits import NEVER, Waits, outcome_at_end, outcome_of_signal
 from pg_durable.errors import (
     LeaseLost,
@@ -17,12 +18,12 @@ from pg_durable.errors import (
     ServerUnavailable,
     StepRefused,
 )
-from pg_durable.graph.nodes import TERMINAL, Graph, LoopRow, NodeType, Row, make_node
+from pg_durable.graph.nodes import REQUESTS, TERMINAL, Graph, LoopRow, NodeType, Row, make_node
 from pg_durable.graph.outcomes import Failed, Leaf, Outcome, Progress
 from pg_durable.graph.waits import SignalWait
 from pg_durable.graph.walk import Walk
 from pg_durable.lanes.pool import LoginRefused
-from pg_durable.steps.sql import RunAgain, statement_of
+from pg_durable.steps.sql import AT_LEAST_ONCE, RunAgain, statement_of
 from pg_durable.store import Claimed, Left, Saving, StoreError
 from pg_durable.wire import ConnectionLost
 
@@ -50,13 +51,15 @@ class Run:
         self.parked_for = NEVER  # seconds until the instance is due again
         self.broken = False  # a commit failed: what rests on it in memory is void
         self._clock = Clock(claimed.clock)
-        self._ready: list[Leaf] = []  # SQL leaves to run now
+        self._ready: list[Leaf] = []  # leaves to run now
         self._waits = Waits()
         self._taken: set[int] = set()  # signals whose use is not recorded yet
         self._outcome: Outcome | None = None
         self._finished = False  # the outcome is recorded
-        self._running = 0  # SQL leaves running as tasks of their own
+        self._running = 0  # leaves running as tasks of their own
         self._chains: set[Chain] = set()
+        self._requests: set[Sending] = set()
+        self._requesting = False
         self._held: list[Progress] = []  # to be absorbed when no commit is under way
         self._attempts = claimed.attempts
         self._changed = asyncio.Event()  # something above changed while the run waited
@@ -184,21 +187,22 @@ class Run:
             for leaf in progress.leaves:
                 if self.walk.lost(leaf):
                     continue  # since this progress was held
-                if leaf.node.type is NodeType.SQL:
+                if leaf.node.type is NodeType.SQL or leaf.node.type in REQUESTS:
                     self._ready.append(leaf)
                 elif (outcome := self._begin_wait(leaf)) is not None:
                     pending.append(self.walk.settle(leaf, outcome))
 
     def stop(self, losers: set[str]) -> None:
-        """Let go of what lost a race: leaves to run, waits, statements that are running."""
+        """Let go of what lost a race: leaves to run, waits, statements and requests under way."""
         if not losers:
             return
         self._ready = [leaf for leaf in self._ready if leaf.node.id not in losers]
         self.ledger.drop(losers)
         self._waits.drop(losers)
-        for chain in self._chains:
-            if chain.leaf.node.id in losers and chain.task is not None:
-                chain.task.cancel()
+        steps: list[Chain | Sending] = [*self._chains, *self._requests]
+        for step in steps:
+            if step.leaf.node.id in losers and step.task is not None:
+                step.task.cancel()
 
     # --- waits
 
@@ -259,6 +263,32 @@ class Run:
             self.ledger.enter(leaf.node.id, leaf.generation, leaf.node.wait.end(self._clock.now()))
 
     async def _step(self, leaf: Leaf) -> Progress:
+        """Run a leaf; what it led to."""
+        if leaf.node.type in REQUESTS:
+            return await self._request(leaf)
+        return await self._chain(leaf)
+
+    async def _request(self, leaf: Leaf) -> Progress:
+        """Send a request; what it led to, which is recorded before anything rests on it."""
+        sending = Sending(self, leaf)
+        self._requests.add(sending)
+        self._count_requests()
+        try:
+            outcome, sent = await sending.run(self._variables)
+        finally:
+            self._requests.discard(sending)
+            self._count_requests()
+        self.ledger.urgent = True
+        return self.walk.settle(leaf, outcome, AT_LEAST_ONCE if sent else None)
+
+    def _count_requests(self) -> None:
+        """Tell the session whether this run waits for nothing but requests: it takes no place then
+        that another instance could use."""
+        only = bool(self._requests) and not self._chains
+        self.context.http.under_way += only - self._requesting
+        self._requesting = only
+
+    async def _chain(self, leaf: Leaf) -> Progress:
         """Run an SQL leaf and those of its chain; what the last one led to, recorded already."""
         try:
             statement = self.statement_of(leaf)
@@ -266,6 +296,7 @@ class Run:
             return self.walk.settle(leaf, Failed.of(error))
         chain = Chain(self, leaf)
         self._chains.add(chain)
+        self._count_requests()
         try:
             return await chain.run(statement)
         except (LimitExceeded, StepRefused) as error:
@@ -274,6 +305,7 @@ class Run:
             return self.walk.settle(chain.leaf, self._login_failure(error))
         finally:
             self._chains.discard(chain)
+            self._count_requests()
 
     def statement_of(self, leaf: Leaf) -> str:
         """The text of a leaf's statement, with names and variables filled in."""

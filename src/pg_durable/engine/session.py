@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from pg_durable.engine.context import Context
+from pg_durable.engine.requests import Http
 from pg_durable.engine.run import Run
 from pg_durable.engine.saver import Saver
 from pg_durable.lanes.pool import LanePool
@@ -38,8 +39,13 @@ class Session:
         self._engine_wire = engine
         self._store = Store(engine)
         self._pool = LanePool(settings)
+        self._http = Http(settings)
         self._context = Context(
-            settings=settings, worker=worker, pool=self._pool, saver=Saver(self._store, worker)
+            settings=settings,
+            worker=worker,
+            pool=self._pool,
+            saver=Saver(self._store, worker),
+            http=self._http,
         )
         self._runs: dict[str, asyncio.Task[None]] = {}  # by instance
         self._on_signal: dict[str, Callable[[], None]] = {}  # by instance that is being driven
@@ -107,6 +113,7 @@ class Session:
         finally:
             self._context.saver.close()
             await self._cancel_runs()
+            await self._http.close()
             self._pool.close()
             self._control_wire.close()
             self._engine_wire.close()
@@ -118,7 +125,8 @@ class Session:
             self._attention.clear()
             # Those that wait for somebody's open transaction must not keep others out.
             waiting = min(self._context.saver.busy, _MOST_WAITING * self._capacity)
-            room = self._capacity - len(self._runs) + waiting
+            requesting = min(self._http.under_way, self._settings.http_max_concurrent)
+            room = self._capacity - len(self._runs) + waiting + requesting
             if room < self._capacity // 2:  # claim in batches rather than one by one
                 await self._attend(self._settings.poll_interval)
                 continue
