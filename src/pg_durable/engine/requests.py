@@ -138,7 +138,7 @@ class Sending:
             raise LeaseLost("the claim on this instance is gone")
         if not permit.allowed:
             raise NotAllowed(
-                f"Blocked: role '{permit.role}' does not have EXECUTE privilege on "
+                f"Blocked: role '{claimed.role}' does not have EXECUTE privilege on "
                 f"{function.partition('(')[0]}(). Grant EXECUTE ON FUNCTION {function}"
                 f" TO {permit.role} to allow {what} requests."
             )
