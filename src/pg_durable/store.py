@@ -241,7 +241,7 @@ class Store:
             worker,
             instance,
             function,
-            orjson.dumps(list(secrets)),
+            orjson.dumps([list(secret) for secret in secrets]),
         )
         if not rows:
             return None

@@ -40,6 +40,7 @@ class HttpServer:
     port: int = 0
     scheme: str = "http"
     connections: int = 0  # accepted so far
+    open: int = 0  # of which still open
     under_way: int = 0  # requests that wait for the gate
     most_under_way: int = 0
     received: list[Received] = field(default_factory=list)
@@ -53,17 +54,21 @@ class HttpServer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
         self.connections += 1
+        self.open += 1
         number = self.connections
         with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             while (request := await _read(reader, number)) is not None:
                 self.received.append(request)
-                if not await self._answer(request, writer):
+                if not await self._answer(request, reader, writer):
                     break
+        self.open -= 1
         writer.close()
         with suppress(ConnectionError, ssl.SSLError, TimeoutError):
             await writer.wait_closed()
 
-    async def _answer(self, request: Received, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(
+        self, request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         """Write an answer; whether the connection may be used again."""
         match request.path.split("/")[1:]:
             case [*_] if request.path in self.canned:
@@ -86,8 +91,10 @@ class HttpServer:
             case ["gate", *_]:
                 self.under_way += 1
                 self.most_under_way = max(self.under_way, self.most_under_way)
-                await self.gate.wait()
+                left = not await self._wait_at_gate(reader)
                 self.under_way -= 1
+                if left:
+                    return False
                 writer.write(answer(200, b"through", "text/plain"))
             case ["big", size]:
                 writer.write(answer(200, b"x" * int(size), "text/plain"))
@@ -112,6 +119,18 @@ class HttpServer:
                 writer.write(answer(404, b"no such thing", "text/plain"))
         await writer.drain()
         return True
+
+    async def _wait_at_gate(self, reader: asyncio.StreamReader) -> bool:
+        """Wait until the gate opens; False: the client has left before."""
+        opened = asyncio.ensure_future(self.gate.wait())
+        left = asyncio.ensure_future(reader.read(1))
+        try:
+            await asyncio.wait({opened, left}, return_when=asyncio.FIRST_COMPLETED)
+            return opened.done()
+        finally:
+            opened.cancel()
+            left.cancel()
+            await asyncio.wait({opened, left})
 
 
 def answer(status: int, body: bytes, content_type: str, more: str = "") -> bytes:

@@ -4,9 +4,11 @@ Only the text that the author of a workflow wrote is searched for them, before a
 is filled in: a value or a response that holds such a reference can never pull a secret out.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+from urllib.parse import quote, quote_plus
 
 from pg_durable.errors import ReferenceFailed
 
@@ -59,11 +61,20 @@ class Text(NamedTuple):
 
 
 def hide(text: str, values: Mapping[Secret, str]) -> str:
-    """Put the names of secrets in the place of their values, as somebody may send them back."""
+    """Put the names of secrets in the place of their values, as somebody may send them back: as
+    they are, within JSON, or percent-encoded."""
     for secret, value in sorted(values.items(), key=lambda item: -len(item[1])):
         if len(value) >= _SHORTEST_HIDDEN:
-            text = text.replace(value, str(secret))
+            for form in _forms(value):
+                text = text.replace(form, str(secret))
     return text
+
+
+def _forms(value: str) -> tuple[str, ...]:
+    in_json, in_ascii = (
+        json.dumps(value, ensure_ascii=only_ascii)[1:-1] for only_ascii in (False, True)
+    )
+    return value, in_json, in_ascii, quote(value), quote(value, safe=""), quote_plus(value)
 
 
 def _value(secret: Secret, values: Mapping[Secret, str]) -> str:

@@ -1,6 +1,7 @@
 """From a request to a step's outcome: redirects, time, and the texts of failures."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from urllib.parse import urljoin
 
@@ -19,6 +20,8 @@ from pg_durable.steps.http.client import BrokenBody, Client, NoConnection
 from pg_durable.steps.http.request import Header, Outgoing, Request
 from pg_durable.steps.http.response import Response
 from pg_durable.steps.http.target import Target, read_url
+
+log = logging.getLogger(__name__)
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # They describe a body, and go when it goes.
@@ -57,6 +60,10 @@ async def send(
         return _failed(f"Failed to read response body: {hide(str(error), secrets)}", error.sqlstate)
     except PgDurableError as error:
         return _failed(f"HTTP request failed: {url} - {hide(str(error), secrets)}", error.sqlstate)
+    except Exception:
+        # Whatever it is: given back, the instance would send the request again and again.
+        log.exception("an HTTP step failed in a way that nobody thought of")
+        return _failed(f"HTTP request failed: {url} - an internal error", RequestFailed.sqlstate)
     return response.outcome(f"{request.kind} {request.method} {url}", secrets)
 
 
