@@ -35,7 +35,7 @@ class Received:
 
 @dataclass
 class HttpServer:
-    """Listens at 127.0.0.1. What it does is said by the path: see `_answer`."""
+    """Listens at 127.0.0.1. What it does is said by the path: see `answer`."""
 
     port: int = 0
     scheme: str = "http"
@@ -59,14 +59,14 @@ class HttpServer:
         with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             while (request := await _read(reader, number)) is not None:
                 self.received.append(request)
-                if not await self._answer(request, reader, writer):
+                if not await self.answer(request, reader, writer):
                     break
         self.open -= 1
         writer.close()
         with suppress(ConnectionError, ssl.SSLError, TimeoutError):
             await writer.wait_closed()
 
-    async def _answer(
+    async def answer(
         self, request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         """Write an answer; whether the connection may be used again."""
@@ -156,17 +156,20 @@ async def _read(reader: asyncio.StreamReader, connection: int) -> Received | Non
         return None
     first, *lines = head.decode("latin-1").split("\r\n")[:-2]
     method, target, _ = first.split(" ", 2)
-    headers = CIMultiDict(line.split(": ", 1) for line in lines)
+    headers = CIMultiDict[str]()
+    for line in lines:
+        name, _, value = line.partition(": ")
+        headers.add(name, value)
     body = await reader.readexactly(int(headers.get("Content-Length", "0")))
     return Received(method, target, headers, body, connection)
 
 
 @asynccontextmanager
 async def http_server(
-    *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    *, tls: ssl.SSLContext | None = None, server: HttpServer | None = None
 ) -> AsyncIterator[HttpServer]:
     """A server as long as the block."""
-    server = HttpServer(scheme="https" if tls else "http")
+    server = server or HttpServer(scheme="https" if tls else "http")
     tasks: set[asyncio.Task[None]] = set()
 
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -180,7 +183,7 @@ async def http_server(
         finally:
             tasks.discard(task)
 
-    listening = await asyncio.start_server(accepted, host, 0, ssl=tls, backlog=2048)
+    listening = await asyncio.start_server(accepted, "127.0.0.1", 0, ssl=tls, backlog=2048)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server

@@ -13,7 +13,7 @@ from pg_durable.settings import Settings
 
 
 @asynccontextmanager
-async def worker_here(conninfo: str, **settings: float) -> AsyncIterator[Worker]:
+async def worker_here(conninfo: str, **settings: str | float) -> AsyncIterator[Worker]:
     """A worker in this process and event loop."""
     worker = Worker(Settings.load({}, dsn=conninfo, **settings))
     task = asyncio.create_task(worker.run())
@@ -39,7 +39,7 @@ def kill_what_is_left() -> None:
 class WorkerProcess:
     """A worker as users run it: a process of its own."""
 
-    def __init__(self, conninfo: str, **settings: float) -> None:
+    def __init__(self, conninfo: str, **settings: str | float) -> None:
         self._conninfo = conninfo
         self._environment = {
             f"PG_DURABLE_{name.upper()}": str(value) for name, value in settings.items()

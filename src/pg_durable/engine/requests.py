@@ -1,6 +1,7 @@
 """HTTP steps of a run: sent by the worker, without a session of the role, at least once."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pg_durable.engine.slots import Slots
@@ -31,9 +32,17 @@ class Http:
     def __init__(self, settings: Settings) -> None:
         self.slots = Slots(settings.http_max_concurrent, settings.http_max_per_role)
         self.under_way = 0  # runs that wait for nothing but requests
+        self.on_change: Callable[[], None] | None = None  # of that number
         self._settings = settings
         self._client: Client | None = None
         self._retired: set[asyncio.Task[None]] = set()
+
+    def count(self, change: int) -> None:
+        """So many more runs wait for nothing but requests: they take no place that another
+        instance could use."""
+        self.under_way += change
+        if change and self.on_change is not None:
+            self.on_change()
 
     def client(self, policy: str | None) -> Client:
         """The client for a policy: that of the worker's own settings, or else the database's.
@@ -62,6 +71,10 @@ class Http:
         for task in self._retired:
             task.cancel()
         await asyncio.gather(*self._retired, return_exceptions=True)
+
+
+class NoPlace(Exception):
+    """As many requests are under way as may be: the instance is to come again."""
 
 
 class Sending:

@@ -9,7 +9,7 @@ from pg_durable.engine.chain import Chain, Outraced
 from pg_durable.engine.context import Context
 from pg_durable.engine.ledger import Ledger
 from pg_durable.engine.pace import Clock, LoopPace
-from pg_durable.engine.requests import Sending
+from pg_durable.engine.requests import NoPlace, Sending
 from pg_durable.engine.waits import NEVER, Waits, outcome_at_end, outcome_of_signal
 from pg_durable.errors import (
     LeaseLost,
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 10.0
 _LONGEST_WAIT = 3600.0
+_COME_AGAIN = 2.0
 
 
 class Run:
@@ -72,6 +73,8 @@ class Run:
         except* (LeaseLost, RunAgain, ConnectionLost, ServerUnavailable) as outage:
             # Without the claim, giving back changes nothing; with it, somebody must go on.
             await self._give_back(_first(outage))
+        except* NoPlace:
+            await self._come_again()
         except* Exception as bug:
             log.error("instance %s cannot be driven", self.claimed.id, exc_info=bug)
             await self._give_back(_first(bug))
@@ -127,6 +130,7 @@ class Run:
                 await self._save()
                 continue  # what was settled meanwhile comes first
             if len(self._ready) == 1 and not self._running and not self._waits:
+                self._refuse_without_place(self._ready[0])
                 self._absorb(await self._step(self._ready.pop()))  # the common case: no task
                 continue
             for leaf in self._ready:
@@ -141,6 +145,11 @@ class Run:
                 return True
             await self._change(rest)
             await self._end_waits()
+
+    def _refuse_without_place(self, leaf: Leaf) -> None:
+        """Rather than holding an instance that would only queue for a request, let go of it."""
+        if leaf.node.type in REQUESTS and self.context.http.slots.full(self.claimed.role):
+            raise NoPlace("as many requests are under way as may be")
 
     def absorb_held(self) -> None:
         """Go on with what was held, now that all it rests on is committed."""
@@ -282,10 +291,9 @@ class Run:
         return self.walk.settle(leaf, outcome, AT_LEAST_ONCE if sent else None)
 
     def _count_requests(self) -> None:
-        """Tell the session whether this run waits for nothing but requests: it takes no place then
-        that another instance could use."""
+        """Tell whether this run waits for nothing but requests."""
         only = bool(self._requests) and not self._chains
-        self.context.http.under_way += only - self._requesting
+        self.context.http.count(only - self._requesting)
         self._requesting = only
 
     async def _chain(self, leaf: Leaf) -> Progress:
@@ -349,6 +357,13 @@ class Run:
         graph = self.walk.graph
         ids = {id_ for node in nodes for id_ in (node, *graph.ancestors(node))}
         return [(id_, self.walk.generation(id_)) for id_ in sorted(ids, key=graph.lock_order)]
+
+    async def _come_again(self) -> None:
+        """Let go of the instance for a while, through no fault of its own."""
+        saving = Saving(instance=self.claimed.id, then="release", attempts=self._attempts)
+        saving.delay = _COME_AGAIN
+        with contextlib.suppress(ConnectionLost, StoreError):
+            await self.context.saver.save(saving)
 
     async def _give_back(self, reason: BaseException) -> None:
         """Let go of the instance, to be walked again after a pause; or fail it when it was

@@ -54,6 +54,7 @@ class Session:
         self._attention = asyncio.Event()  # something may be due, or there is room again
         self._suspicion = asyncio.Event()  # some instance may not be ours any more
         self._shown_idle = False
+        self._http.on_change = self._room_changed
         control.on_notify = self._notified
         control.on_lost = engine.on_lost = self._attention.set
 
@@ -123,10 +124,7 @@ class Session:
         while not self._stop.is_set():
             self._fail_if_lost()
             self._attention.clear()
-            # Those that wait for somebody's open transaction must not keep others out.
-            waiting = min(self._context.saver.busy, _MOST_WAITING * self._capacity)
-            requesting = min(self._http.under_way, self._settings.http_max_concurrent)
-            room = self._capacity - len(self._runs) + waiting + requesting
+            room = self._room()
             if room < self._capacity // 2:  # claim in batches rather than one by one
                 await self._attend(self._settings.poll_interval)
                 continue
@@ -139,6 +137,18 @@ class Session:
                     await self._show_idle(False)
                 pause = _SHORTEST_PAUSE
             pause = await self._pause(pause, found=bool(claimed))
+
+    def _room(self) -> int:
+        """How many more instances to hold."""
+        # Those that wait for somebody's open transaction, or for HTTP servers, must not keep
+        # others out.
+        waiting = min(self._context.saver.busy, _MOST_WAITING * self._capacity)
+        requesting = min(self._http.under_way, self._settings.http_max_concurrent)
+        return self._capacity - len(self._runs) + waiting + requesting
+
+    def _room_changed(self) -> None:
+        if self._room() == self._capacity - self._capacity // 2:
+            self._attention.set()
 
     async def _pause(self, pause: float, *, found: bool) -> float:
         """Wait before the next claim: briefly while there is work, else until told."""
@@ -178,8 +188,7 @@ class Session:
     def _run_ended(self, instance: str, task: asyncio.Task[None], parked_for: float) -> None:
         if self._runs.get(instance) is task:
             del self._runs[instance], self._on_signal[instance]
-        if len(self._runs) == self._capacity // 2:
-            self._attention.set()
+        self._room_changed()
         if parked_for < self._settings.poll_interval:  # longer ones are found by polling
             asyncio.get_running_loop().call_later(parked_for, self._attention.set)
         if not task.cancelled() and (error := task.exception()) is not None:

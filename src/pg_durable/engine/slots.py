@@ -13,6 +13,11 @@ class Slots:
         self._per_role = per_role
         self._roles: dict[str, tuple[asyncio.Semaphore, int]] = {}  # with the number of users
 
+    def full(self, role: str) -> bool:
+        """Whether a request of the role would have to wait."""
+        own, _ = self._roles.get(role) or (self._all, 0)
+        return own.locked() or self._all.locked()
+
     @asynccontextmanager
     async def take(self, role: str) -> AsyncIterator[None]:
         """Wait for a place, and hold it."""

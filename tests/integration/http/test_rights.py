@@ -61,7 +61,7 @@ async def test_the_right_is_that_of_the_role_however_it_is_called(
             "grant execute on function df.http(text,text,text,jsonb,integer)"
             ' to "Caller With Blanks"'
         )
-        outcomes = {}
+        outcomes: dict[str, tuple[str, str | None]] = {}
         for name in ("Caller With Blanks", 'quo"ted', "caller_with_blanks"):
             session = await db.connect_as(name)
             instance = await session.start(_ENVELOPE.format(web.url("/echo")))
@@ -73,10 +73,11 @@ async def test_the_right_is_that_of_the_role_however_it_is_called(
             await db.rows(f"drop owned by {quoted}")
             await db.rows(f"drop role {quoted}")
 
+    text = outcomes['quo"ted'][1] or ""
     assert outcomes["Caller With Blanks"] == ("completed", None)
     assert outcomes["caller_with_blanks"][0] == outcomes['quo"ted'][0] == "failed"
-    assert "role 'quo\"ted' does not" in outcomes['quo"ted'][1]
-    assert 'TO "quo""ted" to allow' in outcomes['quo"ted'][1]
+    assert "role 'quo\"ted' does not" in text
+    assert 'TO "quo""ted" to allow' in text
     assert len(web.received) == 1
 
 

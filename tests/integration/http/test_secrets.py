@@ -75,7 +75,7 @@ async def test_a_secret_is_shown_nowhere(
         "df.http('http://127.0.0.1:1/' || df.secret('token'))",
         f"df.http('{web.url('/gate')}?' || df.secret('token'), timeout_seconds => 1)",
         "df.http('http://' || df.secret('token') || '/')",
-        "df.http('http://user:' || df.secret('token') || '@127.0.0.2/')",
+        "df.http('http://user:' || df.secret('token') || '@127.0.0.1:1/')",
         f"df.http('{web.url('/echo')}', headers => jsonb_build_object('A', df.secret('nl')))",
     ]
     await db.rows("select df.set_secret('nl', E'two\\nlines of s3cr3t')")

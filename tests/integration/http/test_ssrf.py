@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -256,7 +257,7 @@ async def test_a_connection_under_old_rules_is_not_used_under_new_ones(
             ):
                 await db.rows(f"alter system set pg_durable.http_policy = '{rules}'")
                 await db.rows("select pg_reload_conf()")
-                await until(lambda expected=expected: _comes_to(db, web.url("/echo"), expected))
+                await until(partial(_comes_to, db, web.url("/echo"), expected))
         finally:
             await db.rows("alter system reset pg_durable.http_policy")
             await db.rows("select pg_reload_conf()")

@@ -41,6 +41,8 @@ async def send(
                 f" the limit is {settings.http_max_timeout:g}.",
                 hint="Ask for less, or raise http_max_timeout.",
             )
+        there = read_url(str(request.url))
+        client.policy.admit(there)
         outgoing = request.reveal(
             secrets,
             most_bytes=settings.http_max_request_bytes,
@@ -48,7 +50,7 @@ async def send(
             most_header_bytes=settings.http_max_header_bytes,
         )
         async with asyncio.timeout(request.timeout):
-            response = await _follow(client, outgoing, request.redirects)
+            response = await _follow(client, outgoing, there, request.redirects)
     except TimeoutError:
         return _failed(f"HTTP timeout after {request.timeout}s: {url}", RequestFailed.sqlstate)
     except NotAllowed as error:
@@ -71,8 +73,10 @@ def _failed(text: str, sqlstate: str) -> Failed:
     return Failed(text, {"sqlstate": sqlstate})
 
 
-async def _follow(client: Client, outgoing: Outgoing, redirects: int) -> Response:
+async def _follow(client: Client, outgoing: Outgoing, admitted: Target, redirects: int) -> Response:
     target = read_url(outgoing.url)
+    if target.origin != admitted.origin:
+        raise InvalidWorkflow("a secret of the URL leads to another host; encode it for a URL")
     method, headers, body = outgoing.method, outgoing.headers, outgoing.body
     if target.user is not None and not any(h.name.lower() == "authorization" for h in headers):
         headers = (*headers, Header("Authorization", basic(target.user), confidential=True))

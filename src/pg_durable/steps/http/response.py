@@ -10,7 +10,7 @@ from email.message import Message
 
 import orjson
 
-from pg_durable.errors import InvalidWorkflow, LimitExceeded
+from pg_durable.errors import InvalidWorkflow, LimitExceeded, RequestFailed
 from pg_durable.graph.outcomes import Done, Failed, Outcome
 from pg_durable.graph.secrets import Secret, hide
 
@@ -50,7 +50,8 @@ class Response:
             text = hide(text, secrets)
         if self.status >= 500:
             body = _cut(text, encoding)
-            return Failed(f"{call} returned {self.status}: {body}", {"http_status": self.status})
+            details = {"sqlstate": RequestFailed.sqlstate, "http_status": self.status}
+            return Failed(f"{call} returned {self.status}: {body}", details)
         result = {
             "status": self.status,
             "body": text,
