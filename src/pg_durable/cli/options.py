@@ -32,6 +32,15 @@ MaxUserConnections = Annotated[
     int | None,
     typer.Option(metavar="N", help="SQL steps that run at the same time. [default: 10]"),
 ]
+HttpPolicy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULES",
+        show_default=False,
+        help="Where HTTP steps may go, such as '*.example.com, 10.1.0.0/16', or public."
+        " [default: as the database's setting says, else none]",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log details, too.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings and errors only.")]
 

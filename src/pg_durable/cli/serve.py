@@ -13,6 +13,7 @@ from pg_durable.cli.logs import log_to_stderr
 from pg_durable.cli.options import (
     Dsn,
     DsnArgument,
+    HttpPolicy,
     MaxUserConnections,
     Quiet,
     Verbose,
@@ -53,6 +54,7 @@ def up(
         int, typer.Option(metavar="PORT", min=1, max=65535, help="The port, for --listen.")
     ] = 5432,
     max_user_connections: MaxUserConnections = None,
+    http_policy: HttpPolicy = None,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
@@ -71,7 +73,9 @@ def up(
     server = EmbeddedServer(data, listen=listen, port=port)
     log.info("starting PostgreSQL in %s", server.directory)
     with server:
-        settings = _settings(dsn=server.dsn(), max_user_connections=max_user_connections)
+        settings = _settings(
+            dsn=server.dsn(), max_user_connections=max_user_connections, http_policy=http_policy
+        )
         install(settings.dsn)
         _print_how_to_connect(server, listen)
         run_worker(settings, wait_for_server=True)
@@ -86,6 +90,7 @@ def worker(
         bool, typer.Option("--wait-for-server", help="Keep trying while no server answers.")
     ] = False,
     max_user_connections: MaxUserConnections = None,
+    http_policy: HttpPolicy = None,
     poll_interval: Annotated[
         float | None, _seconds("Pause between looks for work that it was not told of.", 1)
     ] = None,
@@ -120,6 +125,7 @@ def worker(
     settings = _settings(
         dsn=resolve_dsn(one_dsn(dsn, dsn_option)),
         max_user_connections=max_user_connections,
+        http_policy=http_policy,
         poll_interval=poll_interval,
         lease=lease,
         heartbeat_interval=heartbeat_interval,

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 
+from pg_durable.engine.files import allow_open_files
 from pg_durable.engine.session import Session
 from pg_durable.errors import SchemaMismatch, ServerUnavailable
 from pg_durable.settings import Settings
@@ -105,6 +106,7 @@ def run_worker(settings: Settings, *, wait_for_server: bool = False) -> None:
     # took a twentieth of a worker's time.
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    allow_open_files(settings.http_max_concurrent + settings.max_user_connections + 1024)
     try:
         import uvloop
     except ImportError:  # not on every Python; asyncio's own loop does

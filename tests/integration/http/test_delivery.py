@@ -3,6 +3,7 @@
 import asyncio
 
 from integration.http.calling import call
+from pg_durable.engine.files import allow_open_files
 from pg_durable.engine.worker import Worker
 from support.database import Database
 from support.http_server import HttpServer, http_server
@@ -122,6 +123,7 @@ async def test_a_slow_request_is_shown_as_running(
 async def test_a_thousand_requests_are_under_way_at_the_same_time_on_one_worker(
     db: Database, web: HttpServer
 ) -> None:
+    allow_open_files(4096)  # both ends of a thousand connections are in this process
     async with worker_here(db.conninfo, http_policy="127.0.0.1"):
         await db.rows(
             f"select df.start(df.http('{web.url('/gate')}', 'GET', timeout_seconds => 300))"

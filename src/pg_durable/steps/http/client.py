@@ -130,12 +130,15 @@ class Client:
         body: bytes | None,
         reused: SimpleNamespace,
     ) -> Response:
+        url = URL(target.url)
+        if (url.raw_host, url.port) != (target.host, target.port):
+            raise RequestFailed("the URL can be read in more than one way")
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             async with self._session_for(target).request(
                 method,
-                URL(target.url),
+                url,
                 headers=list(headers),
                 data=body,
                 allow_redirects=False,
