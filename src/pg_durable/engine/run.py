@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 10.0
 _LONGEST_WAIT = 3600.0
-_COME_AGAIN = 2.0
+_COME_AGAIN = 5.0  # often enough for a queue of requests, and no burden if it is long
 
 
 class Run:
