@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pg_durable.engine.slots import Slots
+from pg_durable.engine.places import Places
 from pg_durable.errors import InvalidWorkflow, LeaseLost, LimitExceeded, NotAllowed, PgDurableError
 from pg_durable.graph.idempotency import idempotency_key
 from pg_durable.graph.nodes import NodeType
@@ -30,7 +30,7 @@ class Http:
     """What the HTTP steps of a worker share: connections, and places for requests."""
 
     def __init__(self, settings: Settings) -> None:
-        self.slots = Slots(settings.http_max_concurrent, settings.http_max_per_role)
+        self.places = Places(settings.http_max_concurrent, settings.http_max_per_role)
         self.under_way = 0  # runs that wait for nothing but requests
         self.on_change: Callable[[], None] | None = None  # of that number
         self._settings = settings
@@ -102,7 +102,7 @@ class Sending:
             settings.show_running_after, self._show_running
         )
         try:
-            async with self._context.http.slots.take(claimed.role):
+            async with self._context.http.places.take(claimed.role):
                 return await self._send(request)
         finally:
             shown.cancel()

@@ -148,7 +148,7 @@ class Run:
 
     def _refuse_without_place(self, leaf: Leaf) -> None:
         """Rather than holding an instance that would only queue for a request, let go of it."""
-        if leaf.node.type in REQUESTS and self.context.http.slots.full(self.claimed.role):
+        if leaf.node.type in REQUESTS and self.context.http.places.full(self.claimed.role):
             raise NoPlace("as many requests are under way as may be")
 
     def absorb_held(self) -> None:

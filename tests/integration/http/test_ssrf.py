@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pg_durable.embedded import EmbeddedServer
 from pg_durable.steps.http import resolver
 from support.database import Database
 from support.http_server import HttpServer
@@ -246,8 +247,10 @@ async def test_a_redirect_is_checked_like_any_other_request(
 
 
 async def test_a_connection_under_old_rules_is_not_used_under_new_ones(
-    db: Database, web: HttpServer
+    db: Database, web: HttpServer, server: EmbeddedServer
 ) -> None:
+    configuration = server.data_dir / "postgresql.auto.conf"
+    before = configuration.read_text()
     async with worker_here(db.conninfo):
         try:
             for rules, expected in (
@@ -255,11 +258,11 @@ async def test_a_connection_under_old_rules_is_not_used_under_new_ones(
                 ("none", "failed"),
                 ("127.0.0.1, public", "completed"),
             ):
-                await db.rows(f"alter system set pg_durable.http_policy = '{rules}'")
+                configuration.write_text(f"{before}pg_durable.http_policy = '{rules}'\n")
                 await db.rows("select pg_reload_conf()")
                 await until(partial(_comes_to, db, web.url("/echo"), expected))
         finally:
-            await db.rows("alter system reset pg_durable.http_policy")
+            configuration.write_text(before)
             await db.rows("select pg_reload_conf()")
 
     assert web.connections >= 2

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Slots:
+class Places:
     """Places for requests. A role that waits for one of its own takes none from others."""
 
     def __init__(self, limit: int, per_role: int) -> None:
