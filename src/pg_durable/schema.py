@@ -28,6 +28,7 @@ FUNCTION_FILES = (
     "checkpoint.sql",
     "waits.sql",
     "step.sql",
+    "http_checks.sql",
     "http.sql",
     "graph.sql",
     "start.sql",
