@@ -139,8 +139,12 @@ def worker(
 
 
 def _settings(**flags: str | float | None) -> Settings:
+    from pg_durable.steps.http.policy import read_policy
+
     try:
-        return Settings.load(None, **flags)
+        settings = Settings.load(None, **flags)
+        read_policy(settings.http_policy)
+        return settings
     except InvalidWorkflow as error:
         raise typer.BadParameter(str(error)) from None
 

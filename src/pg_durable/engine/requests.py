@@ -12,7 +12,7 @@ from pg_durable.graph.outcomes import Done, Failed, Leaf, Outcome
 from pg_durable.graph.secrets import Secret
 from pg_durable.settings import Settings
 from pg_durable.steps.http.client import Client
-from pg_durable.steps.http.exchange import send
+from pg_durable.steps.http.exchange import failure, prepare, send
 from pg_durable.steps.http.policy import read_policy
 from pg_durable.steps.http.request import Request, build_request
 from pg_durable.store import Permit, Saving, StoreError
@@ -116,8 +116,12 @@ class Sending:
                 raise
             return Failed.of(error), False
         secrets = {Secret(*key): value for key, value in permit.secrets.items()}
+        try:
+            outgoing = prepare(client, request, secrets, self._context.settings)
+        except PgDurableError as error:
+            return failure(error, request, secrets), False
         with client.in_use():
-            outcome = await send(client, request, secrets, self._context.settings)
+            outcome = await send(client, request, outgoing, secrets)
         most = self._context.settings.max_result_bytes
         if isinstance(outcome, Done) and len(outcome.result) > most:
             outcome = Failed.of(

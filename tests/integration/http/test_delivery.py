@@ -170,9 +170,10 @@ async def test_the_limits_of_concurrent_requests_hold(db: Database, user: Databa
             db.conninfo, http_policy="127.0.0.1", http_max_concurrent=5, http_max_per_role=3
         ),
     ):
-        for session in (db, user):
+        for name, session in (("one", db), ("other", user)):
+            url = web.url(f"/gate/{name}")
             await session.rows(
-                f"select df.start(df.http('{web.url('/gate')}', 'GET', timeout_seconds => 300))"
+                f"select df.start(df.http('{url}', 'GET', timeout_seconds => 300))"
                 " from generate_series(1, 10)"
             )
 
@@ -182,8 +183,10 @@ async def test_the_limits_of_concurrent_requests_hold(db: Database, user: Databa
         await until(full)
         await asyncio.sleep(0.3)  # more would come now, if they could
         most = web.most_under_way
+        first = [request.path for request in web.received]
         web.gate.set()
         await db.wait_all()
 
-    assert most == 5
+    assert most == len(first) == 5
+    assert max(first.count("/gate/one"), first.count("/gate/other")) == 3
     assert len(web.received) == 20

@@ -90,6 +90,7 @@ async def test_without_a_policy_nothing_may_be_called(
         "Blocked: outbound HTTP requests are disabled."
         " Set pg_durable.http_policy to what may be called."
     )
+    assert await db.scalar("select status_details from df.nodes") == {"sqlstate": "WF004"}
     assert not web.connections
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Mapping
 from urllib.parse import urljoin
 
@@ -28,55 +29,76 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OF_THE_BODY = frozenset({"content-type", "content-encoding", "content-language", "content-md5"})
 
 
-async def send(
+def prepare(
     client: Client, request: Request, secrets: Mapping[Secret, str], settings: Settings
+) -> Outgoing:
+    """The request as it will be sent, once its URL is admitted and its limits are kept.
+
+    Raises:
+        PgDurableError: it cannot be sent, or must not; see `failure`.
+    """
+    if request.timeout > settings.http_max_timeout:
+        raise LimitExceeded(
+            f"timeout_seconds is {request.timeout}; the limit is {settings.http_max_timeout:g}.",
+            hint="Ask for less, or raise http_max_timeout.",
+        )
+    # Without its secrets: so that no error tells a part of one.
+    admitted = read_url(str(request.url))
+    client.policy.admit(admitted)
+    outgoing = request.reveal(
+        secrets,
+        most_bytes=settings.http_max_request_bytes,
+        most_headers=settings.http_max_headers,
+        most_header_bytes=settings.http_max_header_bytes,
+    )
+    if read_url(outgoing.url).origin != admitted.origin:
+        raise InvalidWorkflow("a secret of the URL leads to another host; encode it for a URL")
+    return outgoing
+
+
+async def send(
+    client: Client, request: Request, outgoing: Outgoing, secrets: Mapping[Secret, str]
 ) -> Outcome:
     """Send a request, following redirects as far as it allows. Never raises but for
     cancellation, which ends the request."""
     url = request.shown_url
     try:
-        if request.timeout > settings.http_max_timeout:
-            raise LimitExceeded(
-                f"timeout_seconds is {request.timeout};"
-                f" the limit is {settings.http_max_timeout:g}.",
-                hint="Ask for less, or raise http_max_timeout.",
-            )
-        there = read_url(str(request.url))
-        client.policy.admit(there)
-        outgoing = request.reveal(
-            secrets,
-            most_bytes=settings.http_max_request_bytes,
-            most_headers=settings.http_max_headers,
-            most_header_bytes=settings.http_max_header_bytes,
-        )
         async with asyncio.timeout(request.timeout):
-            response = await _follow(client, outgoing, there, request.redirects)
+            response = await _follow(client, outgoing, request.redirects)
+        return response.outcome(f"{request.kind} {request.method} {url}", secrets)
     except TimeoutError:
         return _failed(f"HTTP timeout after {request.timeout}s: {url}", RequestFailed.sqlstate)
-    except NotAllowed as error:
-        return Failed(hide(str(error), secrets), {"sqlstate": error.sqlstate})
-    except NoConnection as error:
-        text = f"HTTP connection failed: {url} - error sending request for url ({url}): {error}"
-        return _failed(hide(text, secrets), error.sqlstate)
-    except BrokenBody as error:
-        return _failed(f"Failed to read response body: {hide(str(error), secrets)}", error.sqlstate)
     except PgDurableError as error:
-        return _failed(f"HTTP request failed: {url} - {hide(str(error), secrets)}", error.sqlstate)
-    except Exception:
-        # Whatever it is: given back, the instance would send the request again and again.
-        log.exception("an HTTP step failed in a way that nobody thought of")
+        return failure(error, request, secrets)
+    except Exception as bug:
+        # Whatever it is: given back, the instance would send the request again and again. Its
+        # words are not logged, for they might hold a secret.
+        where = "".join(traceback.format_tb(bug.__traceback__))
+        log.error("an HTTP step failed with %s at\n%s", type(bug).__name__, where)
         return _failed(f"HTTP request failed: {url} - an internal error", RequestFailed.sqlstate)
-    return response.outcome(f"{request.kind} {request.method} {url}", secrets)
+
+
+def failure(error: PgDurableError, request: Request, secrets: Mapping[Secret, str]) -> Failed:
+    """An error as the outcome of the step: in the words for its kind, and without secrets."""
+    text, url = hide(str(error), secrets), request.shown_url
+    match error:
+        case NotAllowed():
+            pass
+        case NoConnection():
+            text = f"HTTP connection failed: {url} - error sending request for url ({url}): {text}"
+        case BrokenBody():
+            text = f"Failed to read response body: {text}"
+        case _:
+            text = f"HTTP request failed: {url} - {text}"
+    return _failed(text, error.sqlstate)
 
 
 def _failed(text: str, sqlstate: str) -> Failed:
     return Failed(text, {"sqlstate": sqlstate})
 
 
-async def _follow(client: Client, outgoing: Outgoing, admitted: Target, redirects: int) -> Response:
+async def _follow(client: Client, outgoing: Outgoing, redirects: int) -> Response:
     target = read_url(outgoing.url)
-    if target.origin != admitted.origin:
-        raise InvalidWorkflow("a secret of the URL leads to another host; encode it for a URL")
     method, headers, body = outgoing.method, outgoing.headers, outgoing.body
     if target.user is not None and not any(h.name.lower() == "authorization" for h in headers):
         headers = (*headers, Header("Authorization", basic(target.user), confidential=True))
