@@ -1,6 +1,7 @@
 """At least once, and told so: what a receiver can rely on when a worker dies."""
 
 import asyncio
+import random
 
 from integration.http.calling import call
 from pg_durable.engine.files import allow_open_files
@@ -54,11 +55,43 @@ async def test_a_request_whose_outcome_is_recorded_is_never_sent_again(
 
     await until(sleeping)
     await victim.kill()
+    await db.rows(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+        " where query like '%pg_sleep(3600)%' and pid <> pg_backend_pid()"
+    )
     async with worker_here(db.conninfo, http_policy="127.0.0.1"):
         await until(sleeping)
         await db.rows("select df.cancel(%s)", instance)
 
     assert len(web.received) == 1
+
+
+async def test_a_worker_killed_again_and_again_loses_no_request_and_invents_no_key(
+    db: Database, web: HttpServer
+) -> None:
+    random.seed(4714)
+    step = f"df.http('{web.url('/echo')}', 'POST', '{{sys_instance_id}} <n>')"
+    chain = " ~> ".join(step.replace("<n>", str(n)) for n in range(3))
+    for _ in range(6):
+        await db.rows(f"select df.start({chain}) from generate_series(1, 20)")
+        victim = await WorkerProcess(db.conninfo, http_policy="127.0.0.1").start()
+        sent = len(web.received)
+
+        async def at_work(sent: int = sent) -> bool:
+            return len(web.received) > sent
+
+        await until(at_work)
+        await asyncio.sleep(random.random() * 0.2)  # the random instant of the kill
+        await victim.kill()
+    async with worker_here(db.conninfo, http_policy="127.0.0.1"):
+        await db.wait_all()
+
+    bodies: dict[str, set[bytes]] = {}
+    for request in web.received:
+        bodies.setdefault(request.headers["Idempotency-Key"], set()).add(request.body)
+    assert await db.rows("select distinct status from df.instances") == [("completed",)]
+    assert len(bodies) == 6 * 20 * 3
+    assert all(len(of_one_key) == 1 for of_one_key in bodies.values())
 
 
 async def test_each_iteration_and_each_step_has_a_key_of_its_own(
@@ -133,7 +166,7 @@ async def test_a_thousand_requests_are_under_way_at_the_same_time_on_one_worker(
         async def all_there() -> bool:
             return web.under_way == 1000
 
-        await until(all_there, within=60)
+        await until(all_there, within=80)
         # Nobody else has to wait meanwhile: neither SQL steps nor starts.
         result = await call(db, "'select 1 as v' ~> 'select 2 as v'")
         web.gate.set()

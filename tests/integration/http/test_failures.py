@@ -209,7 +209,7 @@ async def test_a_line_break_that_is_filled_in_does_not_get_out(
 async def test_a_lost_race_and_a_cancellation_end_the_request(
     db: Database, caller: Worker, web: HttpServer
 ) -> None:
-    raced = await db.start(f"df.http('{web.url('/gate/a')}') | df.sleep(1)")
+    raced = await db.start(f"df.http('{web.url('/gate/a')}') | df.wait_for_signal('go')")
     cancelled = await db.start(f"df.http('{web.url('/gate/b')}')")
 
     async def both_there() -> bool:
@@ -217,9 +217,10 @@ async def test_a_lost_race_and_a_cancellation_end_the_request(
 
     await until(both_there)
     await db.rows("select df.cancel(%s)", cancelled)
+    await db.rows("select df.signal(%s, 'go')", raced)
 
     assert await db.wait(raced) == "completed"
-    assert await db.result(raced) == {"slept": True, "seconds": 1}
+    assert (await db.result(raced))["signal_name"] == "go"
     assert await db.status(cancelled) == "cancelled"
 
     async def both_gone() -> bool:
