@@ -19,6 +19,8 @@ from pg_durable.schema import install
 from pg_durable.settings import numbers
 from support.database import Database
 from support.documents import ROOT, blocks, normal, psql_session, tables
+from support.example_api import PLACE, ExampleApi
+from support.http_server import HttpServer, http_server
 from support.waiting import until
 from support.workers import worker_here
 
@@ -55,12 +57,26 @@ async def no_new_roles(db: Database) -> AsyncIterator[None]:
             await db.session.execute(sql.SQL(statement).format(sql.Identifier(role)))
 
 
+@pytest.fixture
+async def api() -> AsyncIterator[HttpServer]:
+    """What the pages call."""
+    async with http_server(server=ExampleApi()) as server:
+        yield server
+
+
+@pytest.fixture
+async def worker(database: str) -> AsyncIterator[Worker]:
+    """A worker that may call it."""
+    async with worker_here(database, http_policy="127.0.0.1") as running:
+        yield running
+
+
 @pytest.mark.usefixtures("no_new_roles")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page != ON_ANOTHER_SERVER], ids=lambda page: str(page.stem)
 )
 async def test_the_examples_of_a_page_print_what_it_says(
-    db: Database, worker: Worker, psql: Path, page: Path
+    db: Database, worker: Worker, api: HttpServer, psql: Path, page: Path
 ) -> None:
     cli = Cli(PG_DURABLE_DSN=db.conninfo)
     printed: list[str] = []
@@ -74,7 +90,8 @@ async def test_the_examples_of_a_page_print_what_it_says(
             place = f"{page.name}, line {block.line}"
             if block.language == "sql":
                 assert not _errors(printed), f"{place}: before it, {_errors(printed)}"
-                printed = _normal(await session.run(block.text))
+                shown = await session.run(block.text.replace(PLACE, api.url("")))
+                printed = _normal(shown.replace(api.url(""), PLACE))
                 if block.note == "until it waits":
                     await until(lambda: _all_wait(db))
                 elif block.note != "not awaited":
