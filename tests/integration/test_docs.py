@@ -16,7 +16,7 @@ from integration.cli.running import Cli
 from pg_durable.embedded import EmbeddedServer
 from pg_durable.engine.worker import Worker
 from pg_durable.schema import install
-from pg_durable.settings import numbers
+from pg_durable.settings import numbers, texts
 from support.database import Database
 from support.documents import ROOT, blocks, normal, psql_session, tables
 from support.example_api import PLACE, ExampleApi
@@ -235,13 +235,16 @@ def test_every_link_leads_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_the_settings_table_is_that_of_the_program() -> None:
+def test_the_settings_tables_are_those_of_the_program() -> None:
     rows = list(tables(SETTINGS, "setting", "default", "range", "means"))
 
     about = [(item, item.metadata["about"]) for item in numbers()]
     assert [row for row in rows if "." not in row[0]] == [
         [item.name, f"{item.default:.10g}", f"{a.least:.0f} – {a.most:.0f}", a.means]
         for item, a in about
+    ]
+    assert list(tables(SETTINGS, "setting", "means")) == [
+        [item.name, item.metadata["means"]] for item in texts()
     ]
 
 

@@ -42,6 +42,23 @@ async def _is(web: HttpServer, under_way: int) -> bool:
     return web.under_way == under_way
 
 
+async def test_a_request_that_ends_while_its_worker_stops_is_not_sent_again(
+    db: Database, web: HttpServer
+) -> None:
+    async with worker_here(db.conninfo, http_policy="127.0.0.1") as stopping:
+        instance = await db.start(
+            f"df.http('{web.url('/gate')}', 'POST', 'pay') |=> 'r' ~> 'select $r.status as status'"
+        )
+        await until(lambda: _is(web, under_way=1))
+        stopping.stop()
+        web.gate.set()
+    async with worker_here(db.conninfo, http_policy="127.0.0.1"):
+        rows = await db.completed_rows(instance)
+
+    assert rows == [{"status": 200}]
+    assert len(web.received) == 1
+
+
 async def test_a_request_whose_outcome_is_recorded_is_never_sent_again(
     db: Database, web: HttpServer
 ) -> None:
