@@ -95,6 +95,20 @@ async def test_one_worker_serves_all_databases_that_are_named(folder: Path, libr
         await db.close()
 
 
+async def test_the_worker_needs_no_superuser(folder: Path, library: Path) -> None:
+    with launched(folder, library, pg_durable__worker_role="df_worker") as server:
+        db = await server.connect()
+        await db.rows("create role df_worker login")
+        await db.rows("select df.grant_worker('df_worker')")
+
+        assert await runs_workflows(server)
+        assert await db.rows(
+            "select distinct usename from pg_stat_activity"
+            " where application_name ~ '^pg_durable:worker:(poll|duroxide|management)'"
+        ) == [("df_worker",)]
+        await db.close()
+
+
 async def test_a_worker_waits_for_the_schema(server: LaunchedServer) -> None:
     worker = await server.worker()
     db = await server.connect()

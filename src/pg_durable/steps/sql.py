@@ -9,6 +9,7 @@ from pg_durable.graph.substitution import fill_sql, fill_variables
 from pg_durable.lanes.lane import Lane
 from pg_durable.lanes.other import OtherLane
 from pg_durable.lanes.session import Rejected, Statement
+from pg_durable.steps.advice import hint_for
 from pg_durable.store import Checkpoint
 
 # What PostgreSQL says of a statement that must not be in a transaction block (VACUUM,
@@ -75,9 +76,11 @@ def statement_of(leaf: Leaf, variables: Mapping[str, str], limit: int) -> str:
 
 
 def with_statement(statement: Statement, failure: Failed) -> Failed:
-    """A failure that keeps the statement as it was sent, for its owner to read."""
+    """A failure that keeps the statement as it was sent, for its owner to read, and a hint."""
     text = statement.text
     details = {**(failure.details or {}), "statement": text[:_MOST_KEPT]}
+    if (hint := hint_for(text, details)) is not None:
+        details["hint"] = hint
     if len(text) > _MOST_KEPT:
         details["statement_length"] = len(text)
     return failure._replace(details=details)

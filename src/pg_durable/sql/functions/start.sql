@@ -192,7 +192,10 @@ begin
     raise exception using
       errcode = 'WF001',
       message = format('df.start(): %s must not be NULL',
-                       case when fut is null then 'fut' else 'transaction_mode' end);
+                       case when fut is null then 'fut' else 'transaction_mode' end),
+      hint = case when fut is null then
+        'A part of the workflow is NULL: operators and functions of df return NULL then.'
+        else 'Leave it out, or give ''caller'' or ''new''.' end;
   elsif lower(transaction_mode) not in ('caller', 'new') then
     raise exception using
       errcode = 'WF001',
