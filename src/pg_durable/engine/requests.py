@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pg_durable.engine.places import Places
+from pg_durable.engine.watch import is_misfit
 from pg_durable.errors import InvalidWorkflow, LeaseLost, LimitExceeded, NotAllowed, PgDurableError
 from pg_durable.graph.idempotency import idempotency_key
 from pg_durable.graph.nodes import NodeType
@@ -140,6 +141,7 @@ class Sending:
         Raises:
             NotAllowed: it may not.
             LeaseLost: the instance is not this worker's any more.
+            StoreError: the schema is another than it was.
         """
         claimed = self._run.claimed
         function, what = _FUNCTIONS[request.kind]
@@ -148,6 +150,8 @@ class Sending:
                 self._context.worker, claimed.id, function, request.secrets
             )
         except StoreError as error:
+            if is_misfit(error) and not await self._context.watch.fits():
+                raise
             raise InvalidWorkflow(
                 f"HTTP privilege check failed for role '{claimed.role}': {error}"
             ) from error
