@@ -22,6 +22,7 @@ RELEASES = {
 TESTS = [
     "tests/sql",
     "tests/integration/engine",
+    "tests/integration/http",
     "tests/integration/test_invariants.py",
     "tests/integration/test_privileges.py",
     "tests/integration/test_logins.py",

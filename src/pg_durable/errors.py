@@ -13,7 +13,8 @@ PgDurableError
 ├── StepRefused       WF009  a statement that cannot be a step
 ├── ServerUnavailable WF010  no connection to the PostgreSQL server
 ├── EmbeddedError     WF011  the embedded server cannot be set up or started
-└── ExtensionError    WF012  the extension's files cannot be put on the server
+├── ExtensionError    WF012  the extension's files cannot be put on the server
+└── RequestFailed     WF013  an HTTP request without a usable answer
 
 The `df` functions raise the same SQLSTATEs, so a client in any language can tell
 one cause from another without reading the text.
@@ -110,3 +111,9 @@ class ExtensionError(PgDurableError):
     """The extension's files cannot be put on the server."""
 
     sqlstate = "WF012"
+
+
+class RequestFailed(PgDurableError):
+    """An HTTP request that got no answer, or none that can be used."""
+
+    sqlstate = "WF013"

@@ -30,6 +30,10 @@ def _setting(default: float, least: float, most: float, means: str) -> Any:
     return field(default=default, metadata={"about": About(least, most, means)})
 
 
+def _text(means: str) -> Any:
+    return field(default="", metadata={"means": means})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How a worker behaves. Whole numbers count things; the others are seconds.
@@ -38,6 +42,8 @@ class Settings:
         dsn: libpq connection string of the worker's own sessions; empty: libpq's defaults.
         identity: how steps get the rights of their role: `login` as it, or log in as the worker
             and `set_role`. From no database: its owner may not weaken it.
+        http_policy: where HTTP steps may go. Empty: as the database's setting says, which is read
+            for each request, so that a change counts at once.
         given: names of the settings that flags or the environment have given.
     """
 
@@ -88,6 +94,32 @@ class Settings:
         "an iteration of a loop with neither a condition nor a wait takes this long at least")
     max_loop_iterations: int = _setting(0, 0, _MOST,
         "a loop that has had so many fails; 0: loops may go on for ever")
+    http_max_concurrent: int = _setting(2000, 1, 20_000,
+        "HTTP requests at the same time")
+    http_max_per_role: int = _setting(1000, 1, 20_000,
+        "those of one role")
+    http_max_timeout: float = _setting(3600.0, 1, _DAY,
+        "the longest time that a request may ask for")
+    http_max_request_bytes: int = _setting(16 * 1024 * 1024, 0, _MOST,
+        "the largest body sent")
+    http_max_response_bytes: int = _setting(16 * 1024 * 1024, 0, _MOST,
+        "the largest body received, compressed or not")
+    http_max_headers: int = _setting(100, 1, 10_000,
+        "headers of a request, and of a response")
+    http_max_header_bytes: int = _setting(32 * 1024, 1, 16 * 1024 * 1024,
+        "their size in all")
+    http_policy: str = _text(
+        "[where HTTP steps may go](http.md#who-may-call-where)")
+    http_proxy: str = _text(
+        "URL of the proxy through which requests go")
+    http_no_proxy: str = _text(
+        "hosts and addresses that are called directly all the same")
+    http_ca_bundle: str = _text(
+        "file of certificates to trust besides the system's")
+    http_client_certificate: str = _text(
+        "file of the certificate to show to servers that ask for one")
+    http_client_key: str = _text(
+        "file of its key, unless it is in the same")
     given: frozenset[str] = frozenset()
     # fmt: on
 
@@ -105,20 +137,17 @@ class Settings:
         values: dict[str, Any] = {}
         if (dsn := flags.get("dsn") or environment.get("PG_DURABLE_DSN")) is not None:
             values["dsn"] = dsn
-        for source, word in (
-            ("--identity", flags.get("identity")),
-            ("PG_DURABLE_IDENTITY", environment.get("PG_DURABLE_IDENTITY")),
-        ):
-            if word is not None and "identity" not in values:
-                values["identity"] = _identity(source, word)
-        for item in numbers():
-            given = flags.get(item.name)
-            source = f"--{item.name.replace('_', '-')}"
-            if given is None:
-                source = f"PG_DURABLE_{item.name.upper()}"
-                given = environment.get(source)
-            if given is not None:
-                values[item.name] = _convert(source, given, item)
+        source, word = _given("identity", flags, environment)
+        if word is not None:
+            values["identity"] = _identity(source, word)
+        for number in numbers():
+            source, value = _given(number.name, flags, environment)
+            if value is not None:
+                values[number.name] = _convert(source, value, number)
+        for text in texts():
+            _, value = _given(text.name, flags, environment)
+            if value is not None:
+                values[text.name] = str(value)
         return cls(**values, given=frozenset(values))._checked()
 
     def with_those_of_database(self, values: Mapping[str, str | None]) -> "Settings":
@@ -144,8 +173,24 @@ class Settings:
 
 
 def numbers() -> "list[Field[float]]":
-    """The fields of the settings in the table, in its order."""
+    """The fields of the settings that are numbers, in the order of the table."""
     return [item for item in fields(Settings) if "about" in item.metadata]
+
+
+def texts() -> "list[Field[str]]":
+    """The fields of the settings that are texts, in the order of the table. Those of the database
+    do not count: they say where a worker may go, and which of its machine's files it uses."""
+    return [item for item in fields(Settings) if "means" in item.metadata]
+
+
+def _given(
+    name: str, flags: Mapping[str, str | float | None], environment: Mapping[str, str]
+) -> tuple[str, str | float | None]:
+    """What a setting is by its flag or else by the environment; which of the two says so."""
+    if (value := flags.get(name)) is not None:
+        return f"--{name.replace('_', '-')}", value
+    source = f"PG_DURABLE_{name.upper()}"
+    return source, environment.get(source)
 
 
 def _convert(source: str, given: str | float, item: "Field[float]") -> float:

@@ -119,6 +119,15 @@ class Signal(NamedTuple):
     data: str  # JSON text
 
 
+class Permit(NamedTuple):
+    """What an instance's role may send, and with what."""
+
+    role: str
+    allowed: bool  # whether it may execute the function of such a step
+    policy: str | None  # http_policy, where the database has one
+    secrets: Mapping[tuple[str, str], str]  # values by name and reference
+
+
 @dataclass(slots=True, kw_only=True)
 class Saving:
     """Progress of one instance that is recorded without a statement of the user."""
@@ -309,6 +318,28 @@ class Store:
             orjson.dumps(list(taken)),
         )
         return [Signal(int(id_ or 0), name or "", data or "null") for id_, name, data in rows]
+
+    async def permit(
+        self, worker: int, instance: str, function: str, secrets: Sequence[tuple[str, str]]
+    ) -> Permit | None:
+        """Whether the instance's role may send a request now, and the secrets that it needs.
+
+        None: the worker does not hold the instance any more.
+        """
+        rows = await self._rows(
+            "select role, allowed, policy, secrets from df._permit($1, $2, $3, $4)",
+            worker,
+            instance,
+            function,
+            orjson.dumps([list(secret) for secret in secrets]),
+        )
+        if not rows:
+            return None
+        role, allowed, policy, found = rows[0]
+        values = orjson.loads(found or "[]")
+        return Permit(
+            role or "", allowed == "t", policy, {(name, ref): v for name, ref, v in values}
+        )
 
     async def lost(self, worker: int, instances: Sequence[str]) -> list[str]:
         """Which of the instances this worker does not hold any more."""

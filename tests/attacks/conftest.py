@@ -13,7 +13,7 @@ VICTIM, ATTACKER = "attack_victim", "attack_attacker"
 
 
 class Victim(NamedTuple):
-    """A role with a variable, a finished workflow, and one that waits for a signal."""
+    """A role with a variable, a secret, a finished workflow, and one that waits for a signal."""
 
     db: Database  # a superuser's session, to look behind the scenes
     session: Database
@@ -27,6 +27,8 @@ class Victim(NamedTuple):
         mine = self.session
         assert await mine.completed_rows(self.done) == [{"word": "hidden"}]
         assert await mine.scalar("select df.getvar('secret')") == "squirrel"
+        secret = f"select name, value from df._secrets where owner = '{VICTIM}'::regrole"
+        assert await self.db.rows(secret) == [("token", "tok-4711")]
         assert await mine.status(self.waiting) == "running"
         assert await mine.rows("select note from ledger") == [("before",)]
 
@@ -67,6 +69,7 @@ async def victim(db: Database, database: str) -> AsyncIterator[Victim]:
     async with worker_here(database, poll_interval=0.2, max_attempts=3):
         session = await db.connect_as(VICTIM)
         await session.rows("select df.setvar('secret', 'squirrel')")
+        await session.rows("select df.set_secret('token', 'tok-4711')")
         done = await session.start("'select ''hidden'' as word'", "secret label")
         waiting = await session.start(
             "'insert into ledger values (''before'')'"

@@ -85,6 +85,19 @@ REFUSED = {
         "insert into df._start_new (fut, caller) values ('select 1', 'attack_victim')",
         DENIED,
     ),
+    "forge the caller of a secret": (
+        "insert into df._secret (name, value, caller) values ('token', 'x', 'attack_victim')",
+        DENIED,
+    ),
+    "read the secrets": ("select * from df._secrets", DENIED),
+    "overwrite a secret": ("update df._secrets set value = 'x'", DENIED),
+    "delete the secrets": ("delete from df._secrets", DENIED),
+    "copy the secrets": ("copy df._secrets to stdout", DENIED),
+    "ask for a secret like a worker": (
+        "select * from df._permit(1, '{waiting}', 'df.version()', '[]')",
+        DENIED,
+    ),
+    "refer to a secret": ("select df.secret('token')", "WF003"),
     "cancel": ("select df.cancel('{waiting}')", "WF003"),
     "signal": ("select df.signal('{waiting}', 'go', '\"forged\"')", "WF003"),
     "await": ("select df.await_instance('{waiting}', 1)", "WF003"),
@@ -178,6 +191,13 @@ REFUSED = {
         " execute function df._unset_variables()",
         DENIED,
     ),
+    "the trigger of a secret on a view of one's own": (
+        "create view attic.v as select ''::text as name, ''::text as value,"
+        " 'attack_victim'::name as caller;"
+        "create trigger t instead of insert on attic.v for each row"
+        " execute function df._set_secret()",
+        DENIED,
+    ),
 }
 
 
@@ -215,6 +235,8 @@ async def test_it_is_refused(victim: Victim, attacker: Database, attempt: str) -
         "select count(df.status('{waiting}'))",
         "select count(df.result('{done}'))",
         "select count(df.getvar('secret'))",
+        "select count(*) from df._secret_names",
+        "select count(*) from df.list_secrets()",
         "select count(*) from df._seen('{waiting}')",
         "select count(*) from df._depths('{waiting}')",
         "select count(*) from df._page(null, null, null, null, 100)",
@@ -264,6 +286,7 @@ async def test_ids_of_others_behave_like_unknown_ones(victim: Victim, attacker: 
         "df._executions",
         "df._workers",
         "df._buffered_signals",
+        "df._secret_names",
     ],
 )
 async def test_a_leaky_function_is_not_shown_what_row_security_hides(
@@ -288,7 +311,7 @@ async def test_a_view_of_ones_own_on_a_door_forges_no_caller(
 ) -> None:
     for door, columns in (
         ("_start", "fut, label"), ("_cancel", "instance_id"),
-        ("_signal", "instance_id, signal_name"), ("_unset", "name"),
+        ("_signal", "instance_id, signal_name"), ("_unset", "name"), ("_secret", "name, value"),
     ):  # fmt: skip
         await attacker.rows(f"create view attic.v as select {columns}, caller from df.{door}")
         await attacker.rows("alter view attic.v alter column caller set default 'attack_victim'")
@@ -297,6 +320,7 @@ async def test_a_view_of_ones_own_on_a_door_forges_no_caller(
             "_cancel": f"'{victim.waiting}'",
             "_signal": f"'{victim.waiting}', 'go'",
             "_unset": "'secret'",
+            "_secret": "'token', 'forged'",
         }[door]
         try:
             await attacker.rows(f"insert into attic.v ({columns}) values ({values})")
@@ -339,6 +363,14 @@ async def test_variables_are_per_role(victim: Victim, attacker: Database) -> Non
     await attacker.rows("select df.unsetvar('secret'), df.clearvars()")
 
     assert await attacker.scalar("select df.getvar('secret')") is None
+    await victim.is_unharmed()
+
+
+async def test_secrets_are_per_role(victim: Victim, attacker: Database) -> None:
+    await attacker.rows("select df.set_secret('token', 'mine')")
+    await attacker.rows("select df.drop_secret('token')")
+
+    assert await attacker.rows("select * from df.list_secrets()") == []
     await victim.is_unharmed()
 
 

@@ -16,9 +16,11 @@ from integration.cli.running import Cli
 from pg_durable.embedded import EmbeddedServer
 from pg_durable.engine.worker import Worker
 from pg_durable.schema import install
-from pg_durable.settings import numbers
+from pg_durable.settings import numbers, texts
 from support.database import Database
 from support.documents import ROOT, blocks, normal, psql_session, tables
+from support.example_api import PLACE, ExampleApi
+from support.http_server import HttpServer, http_server
 from support.waiting import until
 from support.workers import worker_here
 
@@ -55,12 +57,26 @@ async def no_new_roles(db: Database) -> AsyncIterator[None]:
             await db.session.execute(sql.SQL(statement).format(sql.Identifier(role)))
 
 
+@pytest.fixture
+async def api() -> AsyncIterator[HttpServer]:
+    """What the pages call."""
+    async with http_server(server=ExampleApi()) as server:
+        yield server
+
+
+@pytest.fixture
+async def worker(database: str) -> AsyncIterator[Worker]:
+    """A worker that may call it."""
+    async with worker_here(database, http_policy="127.0.0.1") as running:
+        yield running
+
+
 @pytest.mark.usefixtures("no_new_roles")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page != ON_ANOTHER_SERVER], ids=lambda page: str(page.stem)
 )
 async def test_the_examples_of_a_page_print_what_it_says(
-    db: Database, worker: Worker, psql: Path, page: Path
+    db: Database, worker: Worker, api: HttpServer, psql: Path, page: Path
 ) -> None:
     cli = Cli(PG_DURABLE_DSN=db.conninfo)
     printed: list[str] = []
@@ -74,7 +90,8 @@ async def test_the_examples_of_a_page_print_what_it_says(
             place = f"{page.name}, line {block.line}"
             if block.language == "sql":
                 assert not _errors(printed), f"{place}: before it, {_errors(printed)}"
-                printed = _normal(await session.run(block.text))
+                shown = await session.run(block.text.replace(PLACE, api.url("")))
+                printed = _normal(shown.replace(api.url(""), PLACE))
                 if block.note == "until it waits":
                     await until(lambda: _all_wait(db))
                 elif block.note != "not awaited":
@@ -218,13 +235,16 @@ def test_every_link_leads_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_the_settings_table_is_that_of_the_program() -> None:
+def test_the_settings_tables_are_those_of_the_program() -> None:
     rows = list(tables(SETTINGS, "setting", "default", "range", "means"))
 
     about = [(item, item.metadata["about"]) for item in numbers()]
     assert [row for row in rows if "." not in row[0]] == [
         [item.name, f"{item.default:.10g}", f"{a.least:.0f} – {a.most:.0f}", a.means]
         for item, a in about
+    ]
+    assert list(tables(SETTINGS, "setting", "means")) == [
+        [item.name, item.metadata["means"]] for item in texts()
     ]
 
 

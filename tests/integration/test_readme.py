@@ -28,7 +28,7 @@ async def test_the_examples_print_what_the_readme_says(
                     assert line in printed, f"the README shows {line!r}; printed was {printed}"
                 compared += 1
 
-    assert compared == 3
+    assert compared == 4
     await db.rows("drop owned by app_role")
     await db.rows("drop role app_role")
 

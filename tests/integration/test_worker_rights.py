@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 import pg_durable
 from pg_durable.schema import install
 from support.database import Database
+from support.http_server import http_server
 from support.waiting import until
 from support.workers import worker_here
 
@@ -52,6 +53,19 @@ async def test_a_worker_with_the_least_rights_does_all_that_workers_do(
         assert await user.wait(cancelled) == "cancelled"
 
 
+async def test_a_worker_with_the_least_rights_sends_requests_with_secrets(
+    db: Database, user: Database, spec_worker: str
+) -> None:
+    await db.rows("select df.grant_usage('spec_user', include_http => true)")
+    await user.rows("select df.set_secret('token', 'tok-4711')")
+
+    async with http_server() as web, worker_here(spec_worker, http_policy="127.0.0.1"):
+        instance = await user.start(f"df.http('{web.url('/echo')}', body => df.secret('token'))")
+        assert await user.wait(instance) == "completed", await user.output(instance)
+
+    assert [request.body for request in web.received] == [b"tok-4711"]
+
+
 async def test_a_worker_with_the_least_rights_takes_over_and_sweeps(
     db: Database, user: Database, spec_worker: str
 ) -> None:
@@ -87,6 +101,7 @@ async def test_a_workers_role_reads_and_writes_no_table(db: Database, spec_worke
         "select * from df.instances",
         "select * from df.nodes",
         "select * from df.vars",
+        "select * from df._secrets",
         "update df.instances set worker = null",
         "delete from df._signals",
         "select df.start('select 1')",

@@ -71,6 +71,17 @@ def test_a_worker_with_one_session_of_its_engine_does_not_start() -> None:
     assert in_environment.value.message == in_database.value.message == message
 
 
+def test_texts_come_from_flags_and_the_environment_and_not_from_the_database() -> None:
+    environment = {"PG_DURABLE_HTTP_PROXY": "http://proxy:3128", "PG_DURABLE_HTTP_POLICY": "none"}
+
+    settings = Settings.load(environment, http_policy="public").with_those_of_database(
+        {"http_ca_bundle": "/tmp/theirs.pem", "http_proxy": "http://theirs:3128"}
+    )
+
+    assert (settings.http_policy, settings.http_proxy) == ("public", "http://proxy:3128")
+    assert settings.http_ca_bundle == ""
+
+
 def test_an_identity_that_there_is_not_is_named() -> None:
     with pytest.raises(InvalidWorkflow) as caught:
         Settings.load({"PG_DURABLE_IDENTITY": "sudo"})

@@ -205,22 +205,25 @@ async def test_an_upgrade_gives_what_is_newer_to_roles_with_usage(old: Database)
         "has_table_privilege('upgraded', 'df._executions', 'select{0}'),"
         " has_table_privilege('upgraded', 'df._buffered_signals', 'select{0}'),"
         " has_column_privilege('upgraded', 'df._signal', 'signal_name', 'insert{0}'),"
-        " has_column_privilege('upgraded', 'df._start_new', 'id', 'select{0}')"
+        " has_column_privilege('upgraded', 'df._start_new', 'id', 'select{0}'),"
+        " has_column_privilege('upgraded', 'df._secret', 'value', 'insert{0}'),"
+        " has_table_privilege('upgraded', 'df._secret_names', 'select{0}')"
     )
     await old.rows("create role upgraded login; select df.grant_usage('upgraded')")
     await old.rows(
-        "revoke all on df._executions, df._buffered_signals from upgraded;"
+        "revoke all on df._executions, df._buffered_signals, df._secret_names from upgraded;"
+        " revoke insert (name, value), select (name) on df._secret from upgraded;"
         " revoke insert (instance_id, signal_name, signal_data) on df._signal from upgraded;"
         " revoke insert (fut, label, database), select (id) on df._start_new from upgraded"
     )
-    assert await old.row(f"select {newer.format('')}") == (False, False, False, False)
+    assert await old.row(f"select {newer.format('')}") == (False,) * 6
 
     install(old.conninfo)
 
     try:
-        assert await old.row(f"select {newer.format('')}") == (True, True, True, True)
+        assert await old.row(f"select {newer.format('')}") == (True,) * 6
         passed_on = f"select {newer.format(' with grant option')}"
-        assert await old.row(passed_on) == (False, False, False, False)
+        assert await old.row(passed_on) == (False,) * 6
     finally:
         await old.rows("drop owned by upgraded; drop role upgraded")
 

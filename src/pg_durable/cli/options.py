@@ -43,6 +43,15 @@ Identity = Annotated[
         " set_role. [default: login]",
     ),
 ]
+HttpPolicy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULES",
+        show_default=False,
+        help="Where HTTP steps may go, such as '*.example.com, 10.1.0.0/16', or public."
+        " [default: as the database's setting says, else none]",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log details, too.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings and errors only.")]
 
@@ -71,7 +80,11 @@ def workflow_text(given: str | None, file: Path | None, what: str) -> str:
 
 def settings_of(**flags: str | float | None) -> Settings:
     """The settings of the environment and the options."""
+    from pg_durable.steps.http.policy import read_policy
+
     try:
-        return Settings.load(None, **flags)
+        settings = Settings.load(None, **flags)
+        read_policy(settings.http_policy)
     except InvalidWorkflow as error:
         raise typer.BadParameter(str(error)) from None
+    return settings

@@ -13,6 +13,7 @@ from pg_durable.cli.lifeline import end_with_input
 from pg_durable.cli.logs import log_to_stderr
 from pg_durable.cli.options import (
     Dsn,
+    HttpPolicy,
     Identity,
     MaxUserConnections,
     Quiet,
@@ -53,6 +54,7 @@ def up(
         int, typer.Option(metavar="PORT", min=1, max=65535, help="The port, for --listen.")
     ] = 5432,
     max_user_connections: MaxUserConnections = None,
+    http_policy: HttpPolicy = None,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
@@ -71,7 +73,9 @@ def up(
     server = EmbeddedServer(data, listen=listen, port=port)
     log.info("starting PostgreSQL in %s", server.directory)
     with server:
-        settings = settings_of(dsn=server.dsn(), max_user_connections=max_user_connections)
+        settings = settings_of(
+            dsn=server.dsn(), max_user_connections=max_user_connections, http_policy=http_policy
+        )
         install(settings.dsn)
         _print_how_to_connect(server, listen)
         run_workers({"": settings}, wait_for_server=True, wait_for_schema=True)
@@ -120,6 +124,7 @@ def worker(
     reconcile_interval: Annotated[
         float | None, _seconds("Pause between removals; 0: remove nothing.", 3600)
     ] = None,
+    http_policy: HttpPolicy = None,
     poll_interval: Annotated[
         float | None, _seconds("Pause between looks for work that it was not told of.", 1)
     ] = None,
@@ -162,6 +167,7 @@ def worker(
         "execution_acquire_timeout": execution_acquire_timeout,
         "retention_days": retention_days,
         "reconcile_interval": reconcile_interval,
+        "http_policy": http_policy,
         "poll_interval": poll_interval,
         "lease": lease,
         "heartbeat_interval": heartbeat_interval,

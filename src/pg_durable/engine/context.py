@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pg_durable.engine.requests import Http
 from pg_durable.engine.saver import Saver
 from pg_durable.engine.watch import SchemaWatch
 from pg_durable.lanes.pool import LanePool
@@ -10,8 +11,8 @@ from pg_durable.settings import Settings
 
 @dataclass(slots=True)
 class Context:
-    """A session's settings, database, number, sessions of roles, saver and watch over the
-    schema, and whether it is ending."""
+    """A session's settings, database, number, sessions of roles, saver, watch over the schema and
+    HTTP client, and whether it is ending."""
 
     settings: Settings
     database: str
@@ -19,4 +20,5 @@ class Context:
     pool: LanePool
     saver: Saver
     watch: SchemaWatch
+    http: Http
     stopping: bool = False

@@ -10,6 +10,7 @@ from pg_durable.engine.context import Context
 from pg_durable.engine.elsewhere import StepElsewhere
 from pg_durable.engine.ledger import Ledger
 from pg_durable.engine.pace import Clock, LoopPace
+from pg_durable.engine.requests import NoPlace, Sending
 from pg_durable.engine.waits import NEVER, Waits, outcome_at_end, outcome_of_signal
 from pg_durable.engine.watch import is_misfit
 from pg_durable.errors import (
@@ -20,12 +21,12 @@ from pg_durable.errors import (
     StepRefused,
 )
 from pg_durable.graph.idempotency import idempotency_key
-from pg_durable.graph.nodes import TERMINAL, Graph, LoopRow, NodeType, Row, make_node
+from pg_durable.graph.nodes import REQUESTS, TERMINAL, Graph, LoopRow, NodeType, Row, make_node
 from pg_durable.graph.outcomes import Failed, Leaf, Outcome, Progress
 from pg_durable.graph.waits import SignalWait
 from pg_durable.graph.walk import Walk
 from pg_durable.lanes.session import LoginRefused, Statement
-from pg_durable.steps.sql import RunAgain, statement_of
+from pg_durable.steps.sql import AT_LEAST_ONCE, RunAgain, statement_of
 from pg_durable.store import Claimed, Left, Saving, StoreError
 from pg_durable.wire import ConnectionLost
 
@@ -35,6 +36,7 @@ _CLAIM_GONE = "the claim on this instance is gone"
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 10.0
 _LONGEST_WAIT = 3600.0
+_COME_AGAIN = 5.0  # often enough for a queue of requests, and no burden if it is long
 
 
 class Run:
@@ -54,15 +56,16 @@ class Run:
         self.parked_for = NEVER  # seconds until the instance is due again
         self.broken = False  # a commit failed: what rests on it in memory is void
         self._clock = Clock(claimed.clock)
-        self._ready: list[Leaf] = []  # SQL leaves to run now
+        self._ready: list[Leaf] = []  # leaves to run now
         self._waits = Waits()
         self._taken: set[int] = set()  # signals whose use is not recorded yet
         self._outcome: Outcome | None = None
         self._finished = False  # the outcome is recorded
-        self._running = 0  # SQL leaves running as tasks of their own
+        self._running = 0  # leaves running as tasks of their own
         # Where steps run, if not in the worker's own database.
         self._elsewhere = claimed.database if claimed.database != context.database else None
-        self._steps: set[Chain | StepElsewhere] = set()
+        self._steps: set[Chain | StepElsewhere | Sending] = set()
+        self._requesting = False
         self._held: list[Progress] = []  # to be absorbed when no commit is under way
         self._attempts = claimed.attempts
         self._changed = asyncio.Event()  # something above changed while the run waited
@@ -75,6 +78,8 @@ class Run:
         except* (LeaseLost, RunAgain, ConnectionLost, ServerUnavailable) as outage:
             # Without the claim, giving back changes nothing; with it, somebody must go on.
             await self._let_go(_first(outage))
+        except* NoPlace:
+            await self._come_again()
         except* Exception as bug:
             await self._let_go(_first(bug), bug)
 
@@ -121,7 +126,7 @@ class Run:
         """Run leaves and wait, until all is settled (False) or only long waits remain (True)."""
         while True:
             if self.context.stopping and self._outcome is None:
-                await self._record_elsewhere()
+                await self._record_outside()
                 raise RunAgain("the worker stops")
             self.absorb_held()
             if self._waits.look:
@@ -130,6 +135,7 @@ class Run:
                 await self._save()
                 continue  # what was settled meanwhile comes first
             if len(self._ready) == 1 and not self._running and not self._waits:
+                self._refuse_without_place(self._ready[0])
                 self._absorb(await self._step(self._ready.pop()))  # the common case: no task
                 continue
             for leaf in self._ready:
@@ -145,13 +151,18 @@ class Run:
             await self._change(rest)
             await self._end_waits()
 
-    async def _record_elsewhere(self) -> None:
-        """What takes effect in another database is done again unless it is recorded."""
-        while self._elsewhere is not None and self._running:
+    async def _record_outside(self) -> None:
+        """What takes effect outside the worker's database is done again unless it is recorded."""
+        while any(isinstance(step, StepElsewhere | Sending) for step in self._steps):
             await self._changed.wait()
             self._changed.clear()
-        if self._elsewhere is not None and self.ledger.unsaved:
+        if self.ledger.urgent:
             await self._save()
+
+    def _refuse_without_place(self, leaf: Leaf) -> None:
+        """Rather than holding an instance that would only queue for a request, let go of it."""
+        if leaf.node.type in REQUESTS and self.context.http.places.full(self.claimed.role):
+            raise NoPlace("as many requests are under way as may be")
 
     def absorb_held(self) -> None:
         """Go on with what was held, now that all it rests on is committed."""
@@ -198,13 +209,13 @@ class Run:
             for leaf in progress.leaves:
                 if self.walk.lost(leaf):
                     continue  # since this progress was held
-                if leaf.node.type is NodeType.SQL:
+                if leaf.node.type is NodeType.SQL or leaf.node.type in REQUESTS:
                     self._ready.append(leaf)
                 elif (outcome := self._begin_wait(leaf)) is not None:
                     pending.append(self.walk.settle(leaf, outcome))
 
     def stop(self, losers: set[str]) -> None:
-        """Let go of what lost a race: leaves to run, waits, statements that are running."""
+        """Let go of what lost a race: leaves to run, waits, statements and requests under way."""
         if not losers:
             return
         self._ready = [leaf for leaf in self._ready if leaf.node.id not in losers]
@@ -273,6 +284,31 @@ class Run:
             self.ledger.enter(leaf.node.id, leaf.generation, leaf.node.wait.end(self._clock.now()))
 
     async def _step(self, leaf: Leaf) -> Progress:
+        """Run a leaf; what it led to."""
+        if leaf.node.type in REQUESTS:
+            return await self._request(leaf)
+        return await self._chain(leaf)
+
+    async def _request(self, leaf: Leaf) -> Progress:
+        """Send a request; what it led to, which is recorded before anything rests on it."""
+        sending = Sending(self, leaf)
+        self._steps.add(sending)
+        self._count_requests()
+        try:
+            outcome, sent = await sending.run(self._variables)
+        finally:
+            self._steps.discard(sending)
+            self._count_requests()
+        self.ledger.urgent = True
+        return self.walk.settle(leaf, outcome, AT_LEAST_ONCE if sent else None)
+
+    def _count_requests(self) -> None:
+        """Tell whether this run waits for nothing but requests."""
+        only = bool(self._steps) and all(isinstance(step, Sending) for step in self._steps)
+        self.context.http.count(only - self._requesting)
+        self._requesting = only
+
+    async def _chain(self, leaf: Leaf) -> Progress:
         """Run an SQL leaf and those of its chain; what the last one led to, recorded already."""
         try:
             statement = self.statement_of(leaf)
@@ -281,6 +317,7 @@ class Run:
         elsewhere = self._elsewhere
         step = Chain(self, leaf) if elsewhere is None else StepElsewhere(self, leaf, elsewhere)
         self._steps.add(step)
+        self._count_requests()
         try:
             return await step.run(statement)
         except (LimitExceeded, StepRefused) as error:
@@ -290,6 +327,7 @@ class Run:
             return self.walk.settle(step.leaf, self._login_failure(error))
         finally:
             self._steps.discard(step)
+            self._count_requests()
 
     def statement_of(self, leaf: Leaf) -> Statement:
         """A leaf's statement, with names and variables filled in."""
@@ -354,6 +392,13 @@ class Run:
         if bug is not None:
             log.error("instance %s cannot be driven", self.claimed.id, exc_info=bug)
         await self._give_back(reason)
+
+    async def _come_again(self) -> None:
+        """Let go of the instance for a while, through no fault of its own."""
+        saving = Saving(instance=self.claimed.id, then="release", attempts=self._attempts)
+        saving.delay = _COME_AGAIN
+        with contextlib.suppress(ConnectionLost, StoreError):
+            await self.context.saver.save(saving)
 
     async def _give_back(self, reason: BaseException) -> None:
         """Let go of the instance, to be walked again after a pause; or fail it when it was

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from pg_durable.engine.context import Context
 from pg_durable.engine.housekeeping import Housekeeper
+from pg_durable.engine.requests import Http
 from pg_durable.engine.run import Run
 from pg_durable.engine.saver import Saver
 from pg_durable.engine.watch import SchemaWatch
@@ -52,6 +53,7 @@ class Session:
         self._attention = asyncio.Event()  # something may be due, or there is room again
         saver = Saver(Store(saves, schema), worker)
         self._pool = LanePool(settings, saver.store)
+        self._http = Http(settings)
         self._context = Context(
             settings=settings,
             database=(engine.pg.db or b"").decode(),
@@ -59,6 +61,7 @@ class Session:
             pool=self._pool,
             saver=saver,
             watch=SchemaWatch(control, schema, self._attention.set),
+            http=self._http,
         )
         self._housekeeper = Housekeeper(settings, saver.store, schema)
         self._runs: dict[str, asyncio.Task[None]] = {}  # by instance
@@ -68,6 +71,7 @@ class Session:
         self._stop = asyncio.Event()
         self._suspicion = asyncio.Event()  # some instance may not be ours any more
         self._shown_idle = False
+        self._http.on_change = self._room_changed
         control.on_notify = self._notified
         control.on_lost = engine.on_lost = saves.on_lost = self._attention.set
 
@@ -135,6 +139,7 @@ class Session:
         finally:
             self._context.saver.close()
             await self._cancel_runs()
+            await self._http.close()
             self._pool.close()
             self._control_wire.close()
             self._engine_wire.close()
@@ -162,12 +167,18 @@ class Session:
 
     def _room(self) -> int:
         """How many more instances this worker may hold."""
-        # Those that wait for somebody's open transaction must not keep others out.
+        # Those that wait for somebody's open transaction, or for HTTP servers, must not keep
+        # others out.
         waiting = min(self._context.saver.busy, _MOST_WAITING * self._capacity)
-        return self._capacity - len(self._runs) + waiting
+        requesting = min(self._http.under_way, self._settings.http_max_concurrent)
+        return self._capacity - len(self._runs) + waiting + requesting
 
     def _has_room(self) -> bool:
         return self._room() >= self._capacity // 2
+
+    def _room_changed(self) -> None:
+        if self._room() == self._capacity - self._capacity // 2:
+            self._attention.set()
 
     def _share(self) -> int:
         """How many each role may hold when another one comes to those that hold something."""
@@ -225,8 +236,9 @@ class Session:
         held = self._held[claimed.role]
         if not held:
             del self._held[claimed.role]
-        if len(self._runs) == self._capacity // 2 or held == self._share() // 2:
+        if held == self._share() // 2:
             self._attention.set()
+        self._room_changed()
         if parked_for < self._settings.poll_interval:  # longer ones are found by polling
             asyncio.get_running_loop().call_later(parked_for, self._attention.set)
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Mapping
 from contextvars import ContextVar
 
+from pg_durable.engine.files import allow_open_files
 from pg_durable.engine.session import Session
 from pg_durable.engine.watch import is_misfit
 from pg_durable.errors import (
@@ -197,6 +198,7 @@ def run_workers(
     # took a twentieth of a worker's time.
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    allow_open_files()
     serving = serve(databases, wait_for_server=wait_for_server, wait_for_schema=wait_for_schema)
     try:
         import uvloop

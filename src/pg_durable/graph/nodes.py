@@ -27,11 +27,14 @@ class NodeType(StrEnum):
     SLEEP = "SLEEP"
     WAIT_SCHEDULE = "WAIT_SCHEDULE"
     SIGNAL = "SIGNAL"
+    HTTP = "HTTP"
+    HTTP_MULTIPART = "HTTP_MULTIPART"
 
 
 _KINDS = {kind.value: kind for kind in NodeType}
 _WAITS = frozenset({NodeType.SLEEP, NodeType.WAIT_SCHEDULE, NodeType.SIGNAL})
-LEAVES = frozenset({NodeType.SQL, NodeType.BREAK, *_WAITS})
+REQUESTS = frozenset({NodeType.HTTP, NodeType.HTTP_MULTIPART})
+LEAVES = frozenset({NodeType.SQL, NodeType.BREAK, *_WAITS, *REQUESTS})
 TERMINAL = frozenset({"completed", "failed"})
 
 

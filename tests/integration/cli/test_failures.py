@@ -32,6 +32,13 @@ async def test_an_absent_server(nowhere: Cli, command: list[str]) -> None:
     assert_one_line(ran, "No PostgreSQL server answers", "Connection refused", "pg-durable up")
 
 
+async def test_a_policy_that_cannot_be_read(nowhere: Cli) -> None:
+    ran = await nowhere("worker", "--http-policy", "*", PG_DURABLE_DSN="host=127.0.0.1 port=1")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "http_policy: '*' is none of public, a host such as" in " ".join(ran.err.split())
+
+
 async def test_nothing_named_and_nothing_running(nowhere: Cli) -> None:
     # No server of the tests listens where libpq looks by default.
     ran = await nowhere("list", PGPORT="1")

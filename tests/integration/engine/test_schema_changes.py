@@ -139,6 +139,29 @@ async def test_a_worker_ends_when_the_schema_becomes_newer_and_gives_back_what_i
     assert await db.scalar("select count(*) from t") == 1
 
 
+async def test_a_request_that_a_newer_schema_does_not_permit_fails_no_step(
+    db: Database, database: str
+) -> None:
+    settings = Settings.load({}, dsn=database, park_after=60, http_policy="127.0.0.1")
+    task = asyncio.create_task(Worker(settings).run())
+    instance = await db.start("df.sleep(2) ~> df.http('http://127.0.0.1:1/')")
+
+    async def asleep() -> object:
+        return await db.scalar("select exists (select from df.nodes where due_at is not null)")
+
+    await until(asleep)
+    await in_one_transaction(
+        db,
+        "alter function df._permit rename to _permit_of_the_future",
+        "update df._schema set migration = migration + 1, version = '99.0.0'",
+    )
+
+    with pytest.raises(SchemaMismatch):
+        await asyncio.wait_for(task, 15)
+    assert await db.scalar("select attempts from df.instances") == 0
+    assert await db.status(instance) == "running"
+
+
 async def test_a_newer_schema_whose_calls_still_fit_is_noticed_by_an_idle_worker(
     db: Database, database: str
 ) -> None:

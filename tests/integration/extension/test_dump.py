@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from pg_durable.embedded import EmbeddedServer
@@ -62,6 +63,45 @@ async def test_workflows_go_on_in_the_restored_database(
         await restored_role.close()
         await restored.close()
     await role.close()
+
+
+@pytest.mark.parametrize("way", ["extension", "install"])
+async def test_secrets_go_along_and_stay_hidden(
+    roles: list[str],
+    extension_server: EmbeddedServer,
+    fresh: Database,
+    psql: Path,
+    way: str,
+) -> None:
+    owner, other = roles
+    if way == "extension":
+        await fresh.rows("create extension pg_durable")
+    else:
+        install(fresh.conninfo)
+    await fresh.rows(f"select df.grant_usage('{owner}'), df.grant_usage('{other}')")
+    before = await fresh.connect_as(owner)
+    await before.rows("select df.set_secret('token', 'tok-4711')")
+    reference = await before.scalar("select df.secret('token')")
+
+    with empty_database(extension_server) as target:
+        dump_and_restore(psql, fresh.conninfo, target, "plain")
+        restored = await Database.connect(target)
+        after, stranger = await restored.connect_as(owner), await restored.connect_as(other)
+
+        assert await restored.rows("select owner::text, value from df._secrets") == [
+            (owner, "tok-4711")
+        ]
+        assert await after.scalar("select df.secret('token')") == reference
+        assert await stranger.rows("select * from df.list_secrets()") == []
+        assert await restored.scalar(
+            "select relrowsecurity from pg_class where oid = 'df._secrets'::regclass"
+        )
+        for role in (after, stranger):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await role.rows("select * from df._secrets")
+            await role.close()
+        await restored.close()
+    await before.close()
 
 
 async def test_rights_given_before_and_after_an_update_are_in_the_dump(

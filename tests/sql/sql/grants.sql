@@ -46,7 +46,7 @@ select * from rights where member = 'regress_grants';
 select df.revoke_usage('Regress Delegate');
 select * from rights;
 
--- There is no df.http: asking for it is no error, and says so.
+-- The functions that send requests are for those to whom they are given by name.
 select df.grant_usage('regress_grants', include_http => true);
 select name from rights where rights like '%execute%';
 select df.revoke_usage('regress_grants');

@@ -177,7 +177,7 @@ def test_if_rows_fails_without_a_row_set(stored: str | None, error: str) -> None
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (("a", "HTTP", None, None, "b", "c"), "This version cannot run HTTP nodes."),
+        (("a", "PYTHON", None, None, "b", "c"), "This version cannot run PYTHON nodes."),
         (("a", "IF", "[]", None, "b", "c"), "IF node a: its configuration is not a JSON object."),
         (("a", "IF", "{}", None, "b", "c"), "IF node missing condition_node"),
     ],

@@ -34,9 +34,11 @@ declare
     when 'JOIN' then
       'JOIN (' || 2 + coalesce(json_array_length(v_config -> 'extra_nodes'), 0) || ')'
     when 'HTTP' then
-      'HTTP ' || (v_config ->> 'method') || ' ' || df._cut(v_config ->> 'url', 40)
+      'HTTP ' || (v_config ->> 'method') || ' '
+      || df._cut(df._without_references(v_config ->> 'url'), 40)
     when 'HTTP_MULTIPART' then
-      'HTTP_MULTIPART ' || (v_config ->> 'method') || ' ' || df._cut(v_config ->> 'url', 40)
+      'HTTP_MULTIPART ' || (v_config ->> 'method') || ' '
+      || df._cut(df._without_references(v_config ->> 'url'), 40)
   end;
 begin
   return coalesce(v_text, p_node_type)

@@ -1,6 +1,7 @@
 -- Who may use df. Nobody but its owner until df.grant_usage says so: the schema has no
 -- USAGE for PUBLIC. The functions run with the rights of their caller, except those behind
--- df._start, df._start_new, df._cancel, df._signal and df._unset, which act for the effective role only;
+-- df._start, df._start_new, df._cancel, df._signal, df._unset and df._secret, which act for the
+-- effective role only;
 -- df.version(); and df.metrics(), which only those may call to whom it was granted.
 
 -- A role's name as it goes into a statement.
@@ -22,11 +23,13 @@ return array[
   'insert (instance_id, reason) on df._cancel',
   'insert (instance_id, signal_name, signal_data) on df._signal',
   'select on df._workers, df._buffered_signals',
+  'insert (name, value), select (name) on df._secret',
+  'select on df._secret_names',
   'usage on schema df'];
 
 -- Let a role build, start, signal, cancel and watch workflows of its own. Only adds. The caller
 -- must be able to make each grant; with_grant lets the role pass them on and see df.metrics().
--- include_http gives df.http and df.http_multipart where this version has them.
+-- include_http gives df.http and df.http_multipart.
 create or replace function df.grant_usage(
   p_role text,
   include_http boolean default false,
@@ -55,14 +58,6 @@ begin
     execute format('grant execute on function %s to %s', v_function, v_to);
   end loop;
 
-  if include_http
-     and not exists (select from pg_proc p
-                     where p.pronamespace = 'df'::regnamespace and p.proname = 'http')
-  then
-    raise notice using
-      message = 'pg_durable: this version has no df.http(); include_http grants nothing',
-      hint = 'Repeat the call after an upgrade to a version that has it.';
-  end if;
   raise notice 'pg_durable: granted df usage privileges to "%"', p_role;
 end
 $$;
@@ -124,7 +119,9 @@ begin
       ('_start', 'insert (name, value, owner), update (name, value, owner) on df.vars'),
       ('_start', 'insert (name) on df._unset'),
       ('_start', 'insert (fut, label, database), select (id) on df._start_new'),
-      ('_cancel', 'insert (instance_id, signal_name, signal_data) on df._signal')
+      ('_cancel', 'insert (instance_id, signal_name, signal_data) on df._signal'),
+      ('_cancel', 'insert (name, value), select (name) on df._secret'),
+      ('_workers', 'select on df._secret_names')
     ) p (older, rights)
     join pg_catalog.pg_class c
       on c.relnamespace = 'df'::pg_catalog.regnamespace and c.relname = p.older

@@ -123,10 +123,6 @@ as $$
 declare
   v_constraint text;
 begin
-  if p_node.node_type in ('HTTP', 'HTTP_MULTIPART') then
-    return format('this version cannot run %s nodes yet', p_node.node_type);
-  end if;
-
   v_constraint := case
     when p_node.result_name !~ '^[A-Za-z_][A-Za-z0-9_]*$' then 'nodes_result_name_chk'
     when not case
@@ -156,6 +152,8 @@ begin
   return case
     when p_node.node_type in ('SLEEP', 'WAIT_SCHEDULE', 'SIGNAL', 'BREAK')
       then df._leaf_problem(p_node.node_type, p_node.query)
+    when p_node.node_type in ('HTTP', 'HTTP_MULTIPART')
+      then df._request_problem(p_node.node_type, p_node.query)
   end;
 end
 $$;

@@ -7,7 +7,8 @@ returns name[]
 immutable
 return array[
   '_worker_badge', '_register', '_unregister', '_heartbeat', '_take_over', '_claim',
-  '_results', '_lost', '_pending_signals', '_save', '_sweep', '_remove_ended', '_submitter'];
+  '_results', '_lost', '_pending_signals', '_save', '_sweep', '_remove_ended', '_submitter',
+  '_permit'];
 
 -- Whether df.grant_worker was called for a role, and nobody has revoked that since.
 create or replace function df._was_made_worker(p_role oid)
