@@ -15,14 +15,11 @@ a step. The server skips it when anything in flush 2 fails.
 import re
 from collections.abc import Awaitable, Sequence
 
-from psycopg import pq
-
 from pg_durable.graph.outcomes import Done
 from pg_durable.lanes.session import (
     OK,
     Statement,
     StepSession,
-    error_field,
     is_misfit,
     rejection,
     role_to_take,
@@ -139,11 +136,7 @@ class Lane(StepSession):
             LoginRefused: the session may not take the role of the step.
             ConnectionLost, StepRefused: the session is gone.
         """
-        begin, *ours, result = await started
-        if begin.status not in OK:
-            raise ConnectionLost(error_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
-        self._check_role(ours)
-        return await self._result_of(result)
+        return await self._begun(await started)
 
     async def execute_alone(self, statement: Statement) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""

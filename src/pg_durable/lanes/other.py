@@ -9,15 +9,12 @@ database. If it dies in between, the step runs again, with the same key: at leas
 
 from collections.abc import Sequence
 
-from psycopg import pq
-
 from pg_durable.graph.outcomes import Done
 from pg_durable.lanes.session import (
     OK,
     Rejected,
     Statement,
     StepSession,
-    error_field,
     rejection,
     role_to_take,
 )
@@ -79,11 +76,7 @@ class OtherLane(StepSession):
         self._set_key(statement.key, local=True)
         before = 2 + self._take_role()
         self._wire.execute(statement.text)
-        begin, *ours, result = await self._wire.sync(chunked=before)
-        if begin.status not in OK:
-            raise ConnectionLost(error_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
-        self._check_role(ours)
-        return await self._result_of(result)
+        return await self._begun(await self._wire.sync(chunked=before))
 
     async def execute_alone(self, statement: Statement) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""

@@ -89,6 +89,20 @@ class StepSession:
                     raise LoginRefused(message) from error
                 raise error
 
+    async def _begun(self, results: Results) -> Done:
+        """The result of a statement, of which BEGIN was the first and ours came in between.
+
+        Raises:
+            ConnectionLost: no transaction could be begun.
+            LoginRefused: the session may not take the role of the step.
+            Rejected, LimitExceeded: the statement failed, or its result is too large.
+        """
+        begin, *ours, result = results
+        if begin.status not in OK:
+            raise ConnectionLost(error_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
+        self._check_role(ours)
+        return await self._result_of(result)
+
     def _set_key(self, key: str, *, local: bool) -> None:
         self._wire.execute(SET_KEY, [key.encode(), b"true" if local else b"false"])
 

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from pg_durable.steps.http.addresses import Address
 from pg_durable.steps.http.policy import Policy, restricted
 
 # Threads of their own: name servers that do not answer must hold up nothing but HTTP steps.
@@ -73,5 +74,5 @@ def look_up(host: str, port: int, family: int) -> list[AddressInfo]:
     )
 
 
-def _address(text: str):  # type: ignore[no-untyped-def]
+def _address(text: str) -> Address:
     return ip_address(text.partition("%")[0])
