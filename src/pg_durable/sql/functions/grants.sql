@@ -1,8 +1,8 @@
 -- Who may use df. Nobody but its owner until df.grant_usage says so: the schema has no
 -- USAGE for PUBLIC. The functions run with the rights of their caller, except those behind
 -- df._start, df._start_new, df._cancel, df._signal, df._unset and df._secret, which act for the
--- effective role only;
--- df.version(); and df.metrics(), which only those may call to whom it was granted.
+-- effective role only; df.version(); and those for workers (workers.sql) and df.metrics(), which
+-- only those may call to whom they were granted.
 
 -- A role's name as it goes into a statement.
 create or replace function df._role(p_role text)
