@@ -9,8 +9,8 @@ from pg_durable.errors import PgDurableError
 from pg_durable.graph.nodes import NodeType
 from pg_durable.graph.outcomes import Change, Leaf, Outcome, Progress
 from pg_durable.lanes.session import Statement
+from pg_durable.records import Checkpoint
 from pg_durable.steps.sql import RunAgain, run_sql_steps
-from pg_durable.store import Checkpoint
 
 if TYPE_CHECKING:
     from pg_durable.engine.run import Run

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from pg_durable.errors import ServerUnavailable
+from pg_durable.records import Place
 from pg_durable.settings import Settings
-from pg_durable.store import ENDED, Place, Store, StoreError
+from pg_durable.store import ENDED, Store, StoreError
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.dsn import worker_dsn
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pg_durable.graph.nodes import Graph
 from pg_durable.graph.outcomes import Change, Iterated, Progress
-from pg_durable.store import Saving
+from pg_durable.records import Saving
 
 
 @dataclass(slots=True)

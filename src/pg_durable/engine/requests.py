@@ -11,12 +11,13 @@ from pg_durable.graph.idempotency import idempotency_key
 from pg_durable.graph.nodes import NodeType
 from pg_durable.graph.outcomes import Done, Failed, Leaf, Outcome
 from pg_durable.graph.secrets import Secret
+from pg_durable.records import Permit, Saving
 from pg_durable.settings import Settings
 from pg_durable.steps.http.client import Client
 from pg_durable.steps.http.exchange import failure, prepare, send
 from pg_durable.steps.http.policy import read_policy
 from pg_durable.steps.http.request import Request, build_request
-from pg_durable.store import Permit, Saving, StoreError
+from pg_durable.store import StoreError
 
 if TYPE_CHECKING:
     from pg_durable.engine.run import Run

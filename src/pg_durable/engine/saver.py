@@ -5,7 +5,14 @@ import logging
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pg_durable.store import BUSY, LOCKED, MISFITS, Saving, Store, StoreError
+from pg_durable.records import Saving
+from pg_durable.store import (
+    BUSY,
+    LOCKED,
+    MISFITS,
+    Store,
+    StoreError,
+)
 from pg_durable.wire import ConnectionLost
 
 log = logging.getLogger(__name__)

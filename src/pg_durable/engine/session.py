@@ -17,9 +17,10 @@ from pg_durable.engine.run import Run
 from pg_durable.engine.saver import Saver
 from pg_durable.engine.watch import SchemaWatch
 from pg_durable.lanes.pool import LanePool
+from pg_durable.records import Claimed, Claims
 from pg_durable.schema import check_version
 from pg_durable.settings import Settings, numbers
-from pg_durable.store import CANCELLED, SIGNALLED, Claimed, Claims, Store
+from pg_durable.store import CANCELLED, SIGNALLED, Store
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.dsn import worker_dsn
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pg_durable.graph.outcomes import Leaf
-from pg_durable.store import Saving
+from pg_durable.records import Saving
 
 if TYPE_CHECKING:
     from pg_durable.engine.run import Run

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pg_durable.graph.outcomes import Done, Leaf
 from pg_durable.graph.waits import SignalWait
-from pg_durable.store import Signal
+from pg_durable.records import Signal
 
 NEVER = float("inf")
 

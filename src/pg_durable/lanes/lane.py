@@ -24,6 +24,7 @@ from pg_durable.lanes.session import (
     rejection,
     role_to_take,
 )
+from pg_durable.records import Checkpoint
 from pg_durable.store import (
     CHECKPOINT,
     CHECKPOINT_FORMATS,
@@ -32,7 +33,6 @@ from pg_durable.store import (
     TO_JSON,
     TO_JSON_FORMATS,
     TO_JSON_TYPES,
-    Checkpoint,
 )
 from pg_durable.wire import ConnectionLost, Results, Wire
 from pg_durable.wire.arrays import text_array

@@ -9,8 +9,8 @@ from pg_durable.graph.substitution import fill_sql, fill_variables
 from pg_durable.lanes.lane import Lane
 from pg_durable.lanes.other import OtherLane
 from pg_durable.lanes.session import Rejected, Statement
+from pg_durable.records import Checkpoint
 from pg_durable.steps.advice import hint_for
-from pg_durable.store import Checkpoint
 
 # What PostgreSQL says of a statement that must not be in a transaction block (VACUUM,
 # CREATE INDEX CONCURRENTLY, …), and of a procedure that commits. Both failed before they

@@ -1,0 +1,164 @@
+"""What the engine's calls take and give: instances, signals, what is to be recorded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from pg_durable.graph.outcomes import Change, Done, Failed, Outcome
+from pg_durable.wire.arrays import int_array, text_array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """An instance this worker now holds, with its graph as rows."""
+
+    id: str
+    label: str | None
+    database: str | None
+    role: str
+    root: str
+    variables: Mapping[str, str]
+    attempts: int
+    refusal: str | None
+    clock: float  # the server's, in seconds since 1970
+    nodes: Sequence[Sequence[Any]]  # the columns of df._claim's nodes, in their order
+
+    @classmethod
+    def of(cls, row: Sequence[str | None]) -> "Claimed":
+        """A row of df._claim, as texts."""
+        id_, label, database, role, root, variables, attempts, refusal, clock, nodes = row
+        return cls(
+            id=id_ or "",
+            label=label,
+            database=database,
+            role=role or "",
+            root=root or "",
+            variables=orjson.loads(variables) if variables else {},
+            attempts=int(attempts or 0),
+            refusal=refusal,
+            clock=float(clock or 0),
+            nodes=orjson.loads(nodes) if nodes else [],
+        )
+
+
+class Claims(NamedTuple):
+    """What was claimed; where that is nothing, in how many seconds the next instance is due."""
+
+    instances: list[Claimed]
+    next_due: float = float("inf")
+
+
+class Place(NamedTuple):
+    """How far the removal of instances of one status has come, in the order of their starts."""
+
+    created_at: str = ""  # as the server writes it
+    id: str = ""
+
+
+class Left(NamedTuple):
+    """What a node has left for walking on: a result, details, what a loop carries."""
+
+    result: str | None  # JSON text
+    details: Mapping[str, Any] | None
+    names: str | None  # JSON text
+
+
+class Signal(NamedTuple):
+    """A signal that no wait has taken yet."""
+
+    id: int
+    name: str
+    data: str  # JSON text
+
+
+class Permit(NamedTuple):
+    """What an instance's role may send, and with what."""
+
+    role: str
+    allowed: bool  # whether it may execute the function of such a step
+    policy: str | None  # http_policy, where the database has one
+    secrets: Mapping[tuple[str, str], str]  # values by name and reference
+
+
+@dataclass(slots=True, kw_only=True)
+class Saving:
+    """Progress of one instance that is recorded without a statement of the user."""
+
+    instance: str
+    changes: Sequence[Change] = ()
+    running: Sequence[tuple[str, int]] = ()  # node, generation
+    waits: Sequence[tuple[str, int, float | None]] = ()  # node, generation, end
+    resumed: Sequence[str] = ()  # loops whose pause is over
+    then: str | None = None  # park, release, completed, failed
+    delay: float = 0.0
+    attempts: int = 0
+    output: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Characters of results."""
+        return sum(len(change.result or "") for change in self.changes)
+
+    def as_json(self) -> dict[str, object]:
+        """The item that df._save takes."""
+        return {
+            "instance": self.instance,
+            "nodes": [change.node for change in self.changes],
+            "generations": [change.generation for change in self.changes],
+            "statuses": [change.status for change in self.changes],
+            "results": [change.result for change in self.changes],
+            "details": [change.details for change in self.changes],
+            "running": [node for node, _ in self.running],
+            "running_generations": [generation for _, generation in self.running],
+            "waits": [{"node": n, "generation": g, "until": u} for n, g, u in self.waits],
+            "resumed": self.resumed,
+            "then": self.then,
+            "delay": self.delay,
+            "attempts": self.attempts,
+            "output": self.output,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What a step's transaction records beside the statement's effects."""
+
+    instance: str
+    worker: int
+    changes: Sequence[Change]
+    outcome: Outcome | None  # of the whole instance
+
+    def params(self) -> list[bytes | None]:
+        """The parameters of df._checkpoint: arrays in binary form, everything else as text."""
+        nodes, generations, statuses, results, details = [], [], [], [], []
+        for change in self.changes:
+            nodes.append(change.node)
+            generations.append(change.generation)
+            statuses.append(change.status)
+            results.append(change.result)
+            details.append(change.details)
+        outcome = self.outcome
+        status = None
+        if outcome is not None:
+            status = b"completed" if isinstance(outcome, Done) else b"failed"
+        return [
+            self.instance.encode(),
+            b"%d" % self.worker,
+            text_array(nodes),
+            int_array(generations),
+            text_array(statuses),
+            text_array(results),
+            text_array(details),
+            status,
+            outcome.message.encode(errors="replace") if isinstance(outcome, Failed) else None,
+        ]
+
+
+class Role(NamedTuple):
+    """What a session that takes a role must know of it."""
+
+    superuser: bool
+    login: bool
+    defaults: Mapping[str, str]  # of `alter role … set`
