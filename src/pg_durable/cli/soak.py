@@ -67,7 +67,7 @@ def soak(
         open_transaction=open_transaction,
         seed=seed,
     )
-    console = Console(stderr=False)
+    console = Console(soft_wrap=True)
     found = run_soak(plan, console)
     if out is not None:
         out.write_text(json.dumps(found.document(), indent=1), "utf-8")

@@ -87,7 +87,8 @@ class Found:
         """The table, and below it what is wrong."""
         table = Table(title="medians in thirds of the judged time, and whether they grew")
         for column in ("figure", "first", "middle", "last", "slope x time", "allowed", ""):
-            table.add_column(column, justify="left" if column in ("figure", "") else "right")
+            figures = column not in ("figure", "")
+            table.add_column(column, justify="right" if figures else "left", no_wrap=True)
         for verdict in self.verdicts():
             judged = verdict.allowed is not None
             table.add_row(
