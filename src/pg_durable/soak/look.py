@@ -97,6 +97,10 @@ class Observer:
         """Close the session."""
         self._session.close()
 
+    def worker_died(self) -> bool:
+        """Whether one has ended, of which there is nothing left to look at."""
+        return any(process.status() == psutil.STATUS_ZOMBIE for process in self._workers)
+
     def look(self) -> Look:
         """Look once; takes some milliseconds."""
         locks = self._row(_NOW)

@@ -108,7 +108,7 @@ async def _soak(
         effects=observer.effects(EFFECTS),
         warming=plan.warming,
         windows=windows,
-        worker_died=not all(process.status() != psutil.STATUS_ZOMBIE for process in workers),
+        worker_died=observer.worker_died(),
     )
     observer.close()
     return found
@@ -126,6 +126,9 @@ async def _load(
     told = begun
     while not load.done():
         await asyncio.wait([load], timeout=plan.every)
+        if observer.worker_died():
+            load.cancel()
+            return windows
         after = await asyncio.to_thread(observer.look)
         windows.append(window(before, after, begun, driver.instances - started, driver.behind))
         before, started = after, driver.instances
@@ -181,8 +184,11 @@ def _prepare(dsn: str) -> None:
 @contextmanager
 def _workers(dsn: str, count: int) -> Iterator[list[psutil.Process]]:
     """Workers as processes of their own, registered."""
-    command = [sys.executable, "-m", "pg_durable", "worker", dsn, "--quiet"]
-    processes = [subprocess.Popen(command, env={**os.environ, **_RETENTION}) for _ in range(count)]
+    command = [sys.executable, "-m", "pg_durable", "worker", dsn, "--quiet", "--until-input-ends"]
+    environment = {**os.environ, **_RETENTION}
+    processes = [
+        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) for _ in range(count)
+    ]
     try:
         with psycopg.connect(dsn, autocommit=True) as session:
             while _registered(session) < count:
