@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-long test-matrix check bench clean
+.PHONY: demo test test-long test-matrix check bench soak clean
 
 demo: .venv/ready
 	$(BIN)/pg-durable demo
@@ -27,6 +27,10 @@ check: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m bench
+
+# Half an hour of load; what must not grow is watched. More: pg-durable soak --help
+soak: .venv/ready
+	$(BIN)/pg-durable soak --out soak.json
 
 clean:
 	rm -rf .venv .matrix

@@ -54,7 +54,8 @@ async def log_in(
     limit = settings.max_result_bytes
     kind = Lane if database is None else OtherLane
     take_role = None
-    conninfo = step_dsn(settings.dsn, role, database)
+    lease = settings.lease
+    conninfo = step_dsn(settings.dsn, role, database, lease=lease)
     if settings.identity == "set_role":
         known = await store.role(role, database)
         if known is None:
@@ -63,7 +64,8 @@ async def log_in(
             raise LoginRefused(f'role "{role}" is a superuser, whom identity set_role runs not')
         if not known.login:
             raise LoginRefused(f'role "{role}" is not permitted to log in')
-        conninfo, take_role = set_role_dsn(settings.dsn, known.defaults, database), role
+        conninfo = set_role_dsn(settings.dsn, known.defaults, database, lease=lease)
+        take_role = role
     try:
         return await kind.open(conninfo, limit, take_role)
     except ServerUnavailable as error:

@@ -28,9 +28,11 @@ _STEP_OPTIONS = {
     "datestyle": "ISO,MDY",
     "extra_float_digits": "1",
     "bytea_output": "hex",
-    "client_connection_check_interval": "5s",  # a dead worker's statement ends, too
+    # A dead worker's statement ends, too: its locks would hold up whoever has taken over.
+    "client_connection_check_interval": "1s",
 }
 _CONNECT_TIMEOUT = "30"  # seconds
+_LEAST_PATIENCE = 1.0  # seconds
 
 
 def parse_dsn(dsn: str) -> dict[str, str]:
@@ -53,23 +55,36 @@ def worker_dsn(dsn: str, purpose: str) -> str:
     return _with_defaults(parse_dsn(dsn), purpose, _WORKER_OPTIONS)
 
 
-def step_dsn(dsn: str, role: str, database: str | None) -> str:
+def step_dsn(dsn: str, role: str, database: str | None, *, lease: float = 0.0) -> str:
     """A session that logs in as the submitting role.
 
     The worker's password is not sent for another role; libpq then looks into the
-    password file.
+    password file. For `lease` see `_within`.
     """
     parts = parse_dsn(dsn)
     if role != parts.get("user", os.environ.get("PGUSER")):
         parts["password"] = ""
     parts["user"] = role
-    return _step_dsn(parts, database, _STEP_OPTIONS)
+    return _step_dsn(parts, database, {**_STEP_OPTIONS, **_within(lease)})
 
 
-def set_role_dsn(dsn: str, defaults: Mapping[str, str], database: str | None) -> str:
+def set_role_dsn(
+    dsn: str, defaults: Mapping[str, str], database: str | None, *, lease: float = 0.0
+) -> str:
     """A session that logs in as the worker to take the submitting role, whose `defaults`
     (`alter role … set`) the server then does not apply by itself."""
-    return _step_dsn(parse_dsn(dsn), database, {**defaults, **_STEP_OPTIONS})
+    return _step_dsn(parse_dsn(dsn), database, {**defaults, **_STEP_OPTIONS, **_within(lease)})
+
+
+def _within(lease: float) -> dict[str, str]:
+    """Let the server end a session whose worker leaves a step's transaction open for the time of
+    its lease. A worker that lives records the step at once; a frozen one never lets go of the
+    step's locks, for which whoever took the instance over would wait. 0: no lease, no end.
+    """
+    if not lease:
+        return {}
+    patience = max(lease, _LEAST_PATIENCE)
+    return {"idle_in_transaction_session_timeout": f"{patience * 1000:.0f}"}
 
 
 def _step_dsn(parts: dict[str, str], database: str | None, options: Mapping[str, str]) -> str:
