@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import pq
+from psycopg.conninfo import make_conninfo
 
 from pg_durable import __version__, scripts
 from pg_durable.errors import (
@@ -17,6 +18,8 @@ from pg_durable.errors import (
     ServerUnavailable,
 )
 from pg_durable.wire import ConnectionLost, Wire
+from pg_durable.wire.dsn import parse_dsn
+from pg_durable.wire.reach import reach_primary
 
 OLDEST_SERVER = 140000
 
@@ -51,7 +54,10 @@ def install(dsn: str) -> Installed:
         NotAllowed: the role may not create it.
     """
     try:
-        connection = psycopg.connect(dsn, autocommit=False, application_name="pg_durable:install")
+        conninfo = make_conninfo("", **reach_primary(parse_dsn(dsn)))
+        connection = psycopg.connect(
+            conninfo, autocommit=False, application_name="pg_durable:install"
+        )
     except psycopg.OperationalError as error:
         raise ServerUnavailable(" ".join(str(error).split())) from error
     with connection:

@@ -63,6 +63,12 @@ def translate(error: psycopg.Error, role: str, *, of_user: bool) -> PgDurableErr
             return kind(message, hint=hint)
     if isinstance(error, errors.InsufficientPrivilege):
         return not_allowed(f"{message[:1].upper()}{message[1:]}.", role)
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return ServerUnavailable(
+            f"This session may change nothing: {message}. Its server is a standby, or its"
+            " transactions are read-only by default.",
+            hint="Name the primary, or all of the servers: host=one,other. Then it is looked for.",
+        )
     if of_user:
         return InvalidWorkflow(f"The workflow cannot be evaluated: {message}.", hint=hint)
     if isinstance(error, _OLD_SCHEMA):

@@ -10,7 +10,7 @@ from pg_durable.client import queries
 from pg_durable.client.failures import first_line
 from pg_durable.client.session import Session
 from pg_durable.errors import NotFound
-from pg_durable.wire.dsn import parse_dsn, step_dsn
+from pg_durable.wire.dsn import parse_dsn, same_server, step_dsn
 from pg_durable.wire.refusal import sqlstate_of_refusal
 
 _AT_A_TIME = 4
@@ -111,6 +111,7 @@ async def try_logins(dsn: str, identity: str, worker: str | None = None) -> Logi
             rules = None
         sees_instances = place.pop("sees_instances")
         info = session.connection.info
+        here = same_server(dsn, session.connection.pgconn)
         roles = await session.rows(
             queries.MAY_START if sees_instances else queries.MAY_START_IN_PART,
             {
@@ -129,7 +130,7 @@ async def try_logins(dsn: str, identity: str, worker: str | None = None) -> Logi
     tried = [Tried(**row) for row in roles]
     if identity == "login":
         limit = asyncio.Semaphore(_AT_A_TIME)
-        tried = list(await asyncio.gather(*(_try(limit, dsn, role) for role in tried)))
+        tried = list(await asyncio.gather(*(_try(limit, here, role) for role in tried)))
     return Logins(identity=identity, place=seen, tried=tried)
 
 

@@ -15,8 +15,7 @@ from pg_durable.client.failures import connection_lost, not_allowed, translate, 
 from pg_durable.client.queries import SCHEMA
 from pg_durable.errors import SchemaMismatch
 from pg_durable.wire.dsn import parse_dsn
-
-_CONNECT_TIMEOUT = "10"  # seconds, unless the connection string says otherwise
+from pg_durable.wire.reach import reach
 
 
 class Session:
@@ -32,8 +31,7 @@ class Session:
         Raises:
             ServerUnavailable: no server, or it refused the login; the hint says what to do.
         """
-        parts = parse_dsn(dsn)
-        parts.setdefault("connect_timeout", _CONNECT_TIMEOUT)
+        parts = reach(parse_dsn(dsn))
         parts.setdefault("application_name", "pg_durable:client")
         parts["client_encoding"] = "UTF8"
         conninfo = make_conninfo("", **parts)

@@ -7,8 +7,9 @@ session ends, its instances become due again, and the worker opens a new one.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 from pg_durable.engine.context import Context
 from pg_durable.engine.housekeeping import Housekeeper
@@ -22,7 +23,7 @@ from pg_durable.schema import check_version
 from pg_durable.settings import Settings, numbers
 from pg_durable.store import CANCELLED, SIGNALLED, Store
 from pg_durable.wire import ConnectionLost, Wire
-from pg_durable.wire.dsn import worker_dsn
+from pg_durable.wire.dsn import same_server, worker_dsn
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ _FAREWELL = 5.0  # seconds that giving back what is held may take
 _MOST_WAITING = 10  # times the capacity
 _CROWDED_PAUSE = 0.25  # between looks for other roles, while there is no room
 _SHORTEST_PAUSE = 0.001
+_OPENING = 60.0  # seconds after which a server that lets us in must have answered
+_LEAST_PATIENCE = 5.0  # seconds for an answer to a heartbeat, however short the lease
 _LONGEST_PAUSE = 0.016  # then the worker counts as idle and waits to be notified
 
 
@@ -85,10 +88,16 @@ class Session:
             SchemaMismatch: the `df` schema is absent, or does not fit this program.
             InvalidWorkflow: the database has a setting that cannot be.
         """
+        async with _answering(_OPENING):
+            return await cls._open(settings, name)
+
+    @classmethod
+    async def _open(cls, settings: Settings, name: str) -> "Session":
         wires: list[Wire] = []
         try:
             control = await Wire.connect(worker_dsn(settings.dsn, "poll"))
             wires.append(control)
+            settings = replace(settings, dsn=same_server(settings.dsn, control.pg))
             schema = await check_version(control)
             store = Store(control, schema)
             names = [item.name for item in numbers()]
@@ -273,8 +282,10 @@ class Session:
     async def _keep_lease(self) -> None:
         while True:
             await asyncio.sleep(self._settings.heartbeat_interval)
-            await self._context.watch.check()
-            if not await self._control.heartbeat(self._context.worker):
+            async with _answering(max(self._settings.lease, _LEAST_PATIENCE)):
+                await self._context.watch.check()
+                alive = await self._control.heartbeat(self._context.worker)
+            if not alive:
                 raise ConnectionLost("other workers have declared this one dead")
             self._pool.close_idle()
 
@@ -306,3 +317,14 @@ class Session:
                 raise ConnectionLost(str(wire.lost))
         if self._context.watch.misfit is not None:
             raise self._context.watch.misfit
+
+
+@asynccontextmanager
+async def _answering(patience: float) -> AsyncIterator[None]:
+    """Give up a server that is silent for longer, though its machine, or a proxy before it,
+    acknowledges what it gets."""
+    try:
+        async with asyncio.timeout(patience):
+            yield
+    except TimeoutError:
+        raise ConnectionLost(f"no answer within {patience:g} s") from None

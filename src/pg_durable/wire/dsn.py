@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq.abc import PGconn
 
 from pg_durable.errors import ServerUnavailable
+from pg_durable.wire.reach import SERVER_NOTICING, at_server_of, reach_primary
 
 # The worker's own sessions: no object that a user made is ever looked up by name, and no
 # setting of the role or the database gets in the way.
@@ -31,7 +33,6 @@ _STEP_OPTIONS = {
     # A dead worker's statement ends, too: its locks would hold up whoever has taken over.
     "client_connection_check_interval": "1s",
 }
-_CONNECT_TIMEOUT = "30"  # seconds
 _LEAST_PATIENCE = 1.0  # seconds
 
 
@@ -48,6 +49,11 @@ def parse_dsn(dsn: str) -> dict[str, str]:
             f"The connection string cannot be read: {str(error).strip()}.",
             hint="Use a URI (postgresql://user@host/database) or keywords (host=… dbname=…).",
         ) from None
+
+
+def same_server(dsn: str, session: PGconn) -> str:
+    """The connection string, but leading to the server of a session alone."""
+    return make_conninfo("", **at_server_of(session, parse_dsn(dsn)))
 
 
 def worker_dsn(dsn: str, purpose: str) -> str:
@@ -95,18 +101,15 @@ def _step_dsn(parts: dict[str, str], database: str | None, options: Mapping[str,
 
 def _with_defaults(parts: dict[str, str], purpose: str, options: Mapping[str, str]) -> str:
     given = parts.get("options") or os.environ.get("PGOPTIONS", "")
-    ours = " ".join(f"-c {name}={_escaped(value)}" for name, value in options.items())
-    parts["options"] = f"{given} {ours}".strip()
+    noticing, ours = _as_options(SERVER_NOTICING), _as_options(options)
+    parts["options"] = f"{noticing} {given} {ours}"  # the last one counts
     parts["application_name"] = f"pg_durable:worker:{purpose}"
     parts["client_encoding"] = "UTF8"
-    parts.setdefault("connect_timeout", _CONNECT_TIMEOUT)
-    # Only a primary can record anything; with several hosts, find it.
-    parts.setdefault("target_session_attrs", "primary")
-    # Notice a dead peer in half a minute rather than in hours.
-    parts.setdefault("keepalives_idle", "10")
-    parts.setdefault("keepalives_interval", "5")
-    parts.setdefault("keepalives_count", "3")
-    return make_conninfo("", **parts)
+    return make_conninfo("", **reach_primary(parts))
+
+
+def _as_options(settings: Mapping[str, str]) -> str:
+    return " ".join(f"-c {name}={_escaped(value)}" for name, value in settings.items())
 
 
 def _escaped(value: str) -> str:

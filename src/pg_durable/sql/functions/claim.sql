@@ -66,9 +66,11 @@ end $$;
 create or replace function df._heartbeat(p_worker bigint) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set synchronous_commit = off
 as $$
 begin
+  -- Until the end of the transaction: a setting of the function would not outlast it. A lease
+  -- must be renewed also while commits wait for a standby that is gone.
+  perform set_config('synchronous_commit', 'off', true);
   update df._worker_epoch set last_seen_at = clock_timestamp() where worker = p_worker;
   return found;
 end $$;
