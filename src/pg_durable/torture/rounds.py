@@ -1,0 +1,197 @@
+"""One round from its plan to its violations; and round after round."""
+
+import asyncio
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+
+from pg_durable.torture.arena import Arena, make_template
+from pg_durable.torture.checks import check_database, unfinished
+from pg_durable.torture.clients import Client, Told, actions_of
+from pg_durable.torture.faults import FAULTS
+from pg_durable.torture.leaks import find_left, find_open_files, find_orphans
+from pg_durable.torture.plan import ROLES, Plan
+from pg_durable.torture.server import Server
+from pg_durable.torture.violations import Violation
+
+CLIENTS_OF_A_ROLE = 3
+_PATIENCE = 120.0  # seconds for what has been accepted to end, once nothing disturbs it any more
+_ROUNDS_OF_A_SERVER = 10
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What a round came to."""
+
+    plan: Plan
+    violations: list[Violation] = field(default_factory=list)
+    seconds: float = 0.0
+    draining: float = 0.0  # of these, until all had ended after the last fault
+    statuses: Counter[str] = field(default_factory=Counter)
+    clients: Counter[str] = field(default_factory=Counter)
+
+
+async def run_rounds(
+    plans: Sequence[Plan],
+    tell: Callable[[Outcome], None],
+    *,
+    until: float = float("inf"),
+    keep: bool = False,
+) -> None:
+    """Run rounds until `until`, by the monotonic clock; a fresh server every now and then."""
+    server: Server | None = None
+    try:
+        for number, plan in enumerate(plans):
+            if number and time.monotonic() > until:
+                break
+            if server is None:
+                server = await _open_server()
+            outcome = await run_round(server, plan, keep=keep)
+            tell(outcome)
+            if number % _ROUNDS_OF_A_SERVER == _ROUNDS_OF_A_SERVER - 1 or outcome.violations:
+                broken, server = server, None
+                await broken.close(keep=keep and bool(outcome.violations))
+    finally:
+        if server is not None:
+            await server.close()
+
+
+async def _open_server() -> Server:
+    server = Server()
+    try:
+        await server.open()
+        await make_template(server)
+    except BaseException:
+        await server.close()
+        raise
+    return server
+
+
+async def run_round(server: Server, plan: Plan, *, keep: bool = False) -> Outcome:
+    """Start workflows, inject faults, wait until all has ended, and look at what came of it."""
+    outcome = Outcome(plan=plan)
+    began = time.monotonic()
+    arena = Arena(server, plan, f"torture_{plan.seed}")
+    try:
+        await arena.open()
+        told = await _load(arena)
+        outcome.clients = told.counts
+        lifted = time.monotonic()
+        await server.until_ready(within=_PATIENCE)
+        outcome.violations += [Violation("refused", "client", text) for text in told.refused]
+        outcome.violations += await _drain(arena)
+        outcome.draining = time.monotonic() - lifted
+        outcome.violations += await _look(arena, told)
+        outcome.statuses = await _statuses(arena)
+    finally:
+        outcome.seconds = time.monotonic() - began
+        await arena.close(keep=keep and bool(outcome.violations))
+    return outcome
+
+
+async def _load(arena: Arena) -> Told:
+    """Let clients and faults loose; return when both have done what they had to."""
+    plan, told = arena.plan, Told()
+    dice = random.Random(plan.seed)
+    began = asyncio.get_running_loop().time()
+    async with asyncio.TaskGroup() as tasks:
+        for role in ROLES:
+            actions = actions_of([w for w in plan.workflows if w.role == role])
+            tags = [{w.tag for w in plan.workflows[n::CLIENTS_OF_A_ROLE]}
+                    for n in range(CLIENTS_OF_A_ROLE)]  # fmt: skip
+            for own in tags:
+                mine = [action for action in actions if action.workflow.tag in own]
+                client = Client(arena.client_dsn(role), mine, told, dice.getrandbits(32))
+                tasks.create_task(client.run(began, plan.seconds + _PATIENCE))
+        for fault in plan.faults:
+            tasks.create_task(
+                _inject(arena, fault.kind, began + fault.at, fault.seconds, fault.seed)
+            )
+    return told
+
+
+async def _inject(arena: Arena, kind: str, at: float, seconds: float, seed: int) -> None:
+    fault = FAULTS[kind]
+    await asyncio.sleep(max(at - asyncio.get_running_loop().time(), 0))
+    arena.crashed |= fault.crashes
+    # A session of a fault's own may fall to another fault.
+    try:
+        await fault.inject(arena, seconds, random.Random(seed))
+    except (psycopg.Error, OSError):
+        arena.cut_short[kind] += 1
+
+
+async def _drain(arena: Arena) -> list[Violation]:
+    """Wait until all that has been accepted is over."""
+    give_up = time.monotonic() + _PATIENCE
+    left: list[Violation] = []
+    async with await arena.session() as session:
+        while left := await unfinished(session):
+            if time.monotonic() > give_up:
+                break
+            await asyncio.sleep(0.1)
+    return left
+
+
+async def _look(arena: Arena, told: Told) -> list[Violation]:
+    """Everything that can be checked, while the workers live and after they have ended."""
+    found = []
+    async with await arena.session() as session:
+        found += await _check_workers(arena, session)
+        await asyncio.gather(*(worker.stop() for worker in arena.workers))
+        excused = {state for fault in arena.plan.faults for state in FAULTS[fault.kind].excuses}
+        found += await check_database(session, excused)
+        found += await _check_acknowledged(session, told)
+        found += await _settled(session, crashed=arena.crashed)
+    found += find_orphans(arena.server)
+    for worker in arena.workers:
+        found += [Violation("worker", str(worker.number), text) for text in worker.complaints]
+    for path, text in arena.log_texts():
+        for match in re.finditer(r"^Traceback .*?(?=^\S+Error|\Z).*?$", text, re.M | re.S):
+            found.append(Violation("traceback", path.name, match[0][-1500:]))
+    return found
+
+
+async def _check_workers(arena: Arena, session: psycopg.AsyncConnection) -> list[Violation]:
+    """Each living worker is registered, no other; and none has too many files open."""
+    give_up = time.monotonic() + _PATIENCE
+    while True:
+        cursor = await session.execute("select count(*) from df._worker_epoch")
+        row = await cursor.fetchone()
+        if row == (len(arena.workers),):
+            break
+        if time.monotonic() > give_up:
+            detail = f"{row} rows of workers; there are {len(arena.workers)}"
+            return [Violation("worker row", "df._worker_epoch", detail)]
+        await asyncio.sleep(0.1)
+    return find_open_files(arena)
+
+
+async def _check_acknowledged(session: psycopg.AsyncConnection, told: Told) -> list[Violation]:
+    cursor = await session.execute("select tag from torture.starts")
+    there = {row[0] for row in await cursor.fetchall()}
+    return [
+        Violation("lost", tag, "its start was acknowledged, and is not there")
+        for tag in told.acknowledged - there
+    ]
+
+
+async def _settled(session: psycopg.AsyncConnection, *, crashed: bool) -> list[Violation]:
+    """What is left when sessions that are just ending have ended."""
+    give_up = time.monotonic() + _PATIENCE / 4
+    while found := await find_left(session, crashed=crashed):
+        if time.monotonic() > give_up:
+            break
+        await asyncio.sleep(0.1)
+    return found
+
+
+async def _statuses(arena: Arena) -> Counter[str]:
+    async with await arena.session() as session:
+        cursor = await session.execute("select status, count(*) from df.instances group by 1")
+        return Counter(dict(await cursor.fetchall()))
