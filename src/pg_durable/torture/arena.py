@@ -1,6 +1,7 @@
 """A round's database with its workers, and how faults reach them."""
 
 import asyncio
+import random
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from psycopg import sql
 from pg_durable.schema import install
 from pg_durable.torture.ledger import WORKER_ROLE, make_roles, make_tables
 from pg_durable.torture.plan import ROLES, Plan
+from pg_durable.torture.proxy import Proxy
 from pg_durable.torture.server import Server
 from pg_durable.torture.workers import WorkerProcess
 
@@ -28,6 +30,7 @@ class Arena:
         self.plan = plan
         self.database = database
         self.logs = server.directory / database
+        self.proxy = Proxy.before(server.dsn(database), dice=random.Random(plan.seed))
         self.workers: list[WorkerProcess] = []
         self.crashed = False  # the server was, so that it had to recover
         self.cut_short: Counter[str] = Counter()  # faults that fell to others, by kind
@@ -36,6 +39,7 @@ class Arena:
         """Make the database, and start the workers."""
         await make_database(self.server, self.database)
         self.logs.mkdir()
+        self.proxy.start()
         settings = {
             "lease": str(self.plan.lease),
             "heartbeat_interval": str(self.plan.lease / 4),
@@ -43,7 +47,7 @@ class Arena:
             "grace": "5",
         }
         for number in range(self.plan.workers):
-            dsn = self.server.dsn(self.database, WORKER_ROLE)
+            dsn = self.proxy.dsn(self.server.dsn(self.database, WORKER_ROLE))
             self.workers.append(WorkerProcess(number, dsn, settings, self.logs))
         await asyncio.gather(*(worker.start() for worker in self.workers))
 
@@ -52,6 +56,7 @@ class Arena:
         for worker in self.workers:
             worker.thaw()
             await worker.kill()
+        self.proxy.stop()
         if keep:
             return
         with suppress(psycopg.Error):  # the next server does not have it anyway
@@ -60,9 +65,10 @@ class Arena:
                 await session.execute(sql.SQL("drop database {} with (force)").format(name))
         shutil.rmtree(self.logs, ignore_errors=True)
 
-    def client_dsn(self, role: str) -> str:
+    def client_dsn(self, role: str, *, through_proxy: bool = False) -> str:
         """Where a client of that role connects."""
-        return self.server.dsn(self.database, role)
+        dsn = self.server.dsn(self.database, role)
+        return self.proxy.dsn(dsn) if through_proxy else dsn
 
     async def session(self, database: str | None = None) -> psycopg.AsyncConnection[Any]:
         """A session of the superuser, in autocommit mode.

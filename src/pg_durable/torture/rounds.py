@@ -106,7 +106,8 @@ async def _load(arena: Arena) -> Told:
                     for n in range(CLIENTS_OF_A_ROLE)]  # fmt: skip
             for own in tags:
                 mine = [action for action in actions if action.workflow.tag in own]
-                client = Client(arena.client_dsn(role), mine, told, dice.getrandbits(32))
+                dsn = arena.client_dsn(role, through_proxy=dice.random() < 0.5)
+                client = Client(dsn, mine, told, dice.getrandbits(32))
                 tasks.create_task(client.run(began, plan.seconds + _PATIENCE))
         for fault in plan.faults:
             tasks.create_task(

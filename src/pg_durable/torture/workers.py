@@ -62,11 +62,13 @@ class WorkerProcess:
     async def _start(self) -> None:
         environment = {**os.environ, **self._environment}
         if self.clock:
-            (self._logs / "clock").mkdir(exist_ok=True)
-            (self._logs / "clock" / "sitecustomize.py").write_text(_WRONG_CLOCK)
+            clock = self._logs / "clock"
+            clock.mkdir(exist_ok=True)
+            (clock / "sitecustomize.py").write_text(_WRONG_CLOCK)
+            path = [str(clock), *filter(None, [os.environ.get("PYTHONPATH")])]
             environment |= {
                 "TORTURE_CLOCK": str(self.clock),
-                "PYTHONPATH": str(self._logs / "clock"),
+                "PYTHONPATH": os.pathsep.join(path),
             }
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:

@@ -50,3 +50,19 @@ class WorkerFrozen(Fault):
             await asyncio.sleep(max(seconds, min(arena.plan.lease * 1.5, 6.0)))
         finally:
             victim.thaw()
+
+
+class WorkerWithWrongClock(Fault):
+    """A worker is started again on a host whose clock is off by hours, to and fro."""
+
+    async def inject(self, arena: "Arena", seconds: float, dice: random.Random) -> None:
+        """See `Fault`."""
+        victim = dice.choice(arena.workers)
+        victim.clock = dice.choice([-86400.0, -60.0, 60.0, 86400.0])
+        await victim.kill()
+        await victim.start()
+        await asyncio.sleep(seconds)
+        if dice.random() < 0.5:  # else it stays wrong to the end of the round
+            victim.clock = 0.0
+            await victim.kill()
+            await victim.start()
