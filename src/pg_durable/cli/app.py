@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from pg_durable import __version__
 from pg_durable.cli import control, database, doctor, extension, instances, launched, serve, show
+from pg_durable.cli.torture import torture
 
 _HELP = """Durable SQL workflows for PostgreSQL: each step takes effect exactly once.
 
@@ -36,6 +37,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "cancel": control.cancel,
     "doctor": doctor.doctor,
     "demo": database.demo,
+    "torture": torture,
     "version": database.version,
 }
 _PASS_ARGUMENTS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}

@@ -30,6 +30,7 @@ class Plan:
     """One round."""
 
     seed: int
+    chosen: tuple[str, ...] | None  # the faults that it was to be drawn from; None: all
     seconds: float  # for which workflows are started and faults injected
     workers: int
     sessions: int  # for the steps of each worker
@@ -39,11 +40,11 @@ class Plan:
 
 
 def make_plan(
-    seed: int, *, workers: int, faults: Collection[str] = tuple(FAULTS), seconds: float = 8.0
+    seed: int, *, workers: int, faults: Collection[str] | None = None, seconds: float = 8.0
 ) -> Plan:
     """The plan of a seed; the other arguments are part of what is to be given again with it."""
     dice = random.Random(seed)
-    kinds = [kind for kind in FAULTS if kind in faults]
+    kinds = [kind for kind in FAULTS if faults is None or kind in faults]
     drawn = []
     for _ in range(dice.randint(3, 6) if kinds else 0):
         kind = dice.choice(kinds)
@@ -58,6 +59,7 @@ def make_plan(
         )
     return Plan(
         seed=seed,
+        chosen=None if faults is None else tuple(kinds),
         seconds=seconds,
         workers=workers,
         sessions=dice.choice([2, 4, 8]),

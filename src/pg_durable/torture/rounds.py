@@ -1,12 +1,16 @@
 """One round from its plan to its violations; and round after round."""
 
 import asyncio
+import itertools
+import math
 import random
 import re
+import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psycopg
 
@@ -15,7 +19,7 @@ from pg_durable.torture.checks import check_database, unfinished
 from pg_durable.torture.clients import Client, Told, actions_of
 from pg_durable.torture.faults import FAULTS
 from pg_durable.torture.leaks import find_left, find_open_files, find_orphans
-from pg_durable.torture.plan import ROLES, Plan
+from pg_durable.torture.plan import ROLES, Plan, make_plan
 from pg_durable.torture.server import Server
 from pg_durable.torture.violations import Violation
 
@@ -34,28 +38,52 @@ class Outcome:
     draining: float = 0.0  # of these, until all had ended after the last fault
     statuses: Counter[str] = field(default_factory=Counter)
     clients: Counter[str] = field(default_factory=Counter)
+    kept: Path | None = None  # where its server's directory was left
 
 
-async def run_rounds(
-    plans: Sequence[Plan],
+def torture_rounds(
     tell: Callable[[Outcome], None],
     *,
-    until: float = float("inf"),
+    seed: int | None = None,
+    rounds: int | None = None,
+    minutes: float | None = None,
+    workers: int = 3,
+    faults: Collection[str] | None = None,
     keep: bool = False,
 ) -> None:
-    """Run rounds until `until`, by the monotonic clock; a fresh server every now and then."""
+    """Run rounds, so many of them or until the time is up, and tell of each when it is over.
+
+    Their seeds count up from `seed`, or are random. SIGINT and SIGTERM end it, with all that it
+    has started.
+    """
+    seeds = itertools.count(seed) if seed is not None else iter(_random_seed, None)
+    plans = (make_plan(number, workers=workers, faults=faults) for number in seeds)
+    until = math.inf if minutes is None else time.monotonic() + minutes * 60
+    signal.signal(signal.SIGTERM, lambda number, _: signal.raise_signal(signal.SIGINT))
+    asyncio.run(_run_rounds(itertools.islice(plans, rounds), tell, until=until, keep=keep))
+
+
+def _random_seed() -> int:
+    return random.randrange(10**6, 10**9)
+
+
+async def _run_rounds(
+    plans: Iterable[Plan], tell: Callable[[Outcome], None], *, until: float, keep: bool
+) -> None:
     server: Server | None = None
+    served = 0
     try:
-        for number, plan in enumerate(plans):
-            if number and time.monotonic() > until:
-                break
+        for plan in plans:
             if server is None:
-                server = await _open_server()
+                server, served = await _open_server(), 0
             outcome = await run_round(server, plan, keep=keep)
             tell(outcome)
-            if number % _ROUNDS_OF_A_SERVER == _ROUNDS_OF_A_SERVER - 1 or outcome.violations:
+            served += 1
+            if served == _ROUNDS_OF_A_SERVER or outcome.violations:
                 broken, server = server, None
-                await broken.close(keep=keep and bool(outcome.violations))
+                await broken.close(keep=outcome.kept is not None)
+            if time.monotonic() > until:
+                break
     finally:
         if server is not None:
             await server.close()
@@ -90,7 +118,9 @@ async def run_round(server: Server, plan: Plan, *, keep: bool = False) -> Outcom
         outcome.statuses = await _statuses(arena)
     finally:
         outcome.seconds = time.monotonic() - began
-        await arena.close(keep=keep and bool(outcome.violations))
+        if keep and outcome.violations:
+            outcome.kept = server.directory
+        await arena.close(keep=outcome.kept is not None)
     return outcome
 
 
