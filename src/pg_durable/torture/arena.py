@@ -19,6 +19,7 @@ from pg_durable.torture.proxy import Proxy
 from pg_durable.torture.server import Server
 from pg_durable.torture.workers import WorkerProcess
 
+PATIENCE = 120.0  # seconds that a busy machine may take for anything
 _TEMPLATE = "torture_template"
 
 
@@ -47,9 +48,10 @@ class Arena:
             "grace": "5",
         }
         for number in range(self.plan.workers):
-            dsn = self.proxy.dsn(self.server.dsn(self.database, WORKER_ROLE))
+            dsn = self.dsn(WORKER_ROLE, through_proxy=self.plan.proxied)
             self.workers.append(WorkerProcess(number, dsn, settings, self.logs))
         await asyncio.gather(*(worker.start() for worker in self.workers))
+        await self.until_registered()
 
     async def close(self, *, keep: bool = False) -> None:
         """End what still runs, and drop the database unless it is to be kept."""
@@ -65,8 +67,8 @@ class Arena:
                 await session.execute(sql.SQL("drop database {} with (force)").format(name))
         shutil.rmtree(self.logs, ignore_errors=True)
 
-    def client_dsn(self, role: str, *, through_proxy: bool = False) -> str:
-        """Where a client of that role connects."""
+    def dsn(self, role: str, *, through_proxy: bool = False) -> str:
+        """Where a worker or a client of that role connects."""
         dsn = self.server.dsn(self.database, role)
         return self.proxy.dsn(dsn) if through_proxy else dsn
 
@@ -78,6 +80,23 @@ class Arena:
         """
         dsn = self.server.dsn(self.database if database is None else database)
         return await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
+
+    async def until_registered(self) -> None:
+        """Return when each worker has its row, and there is no other.
+
+        Raises:
+            TimeoutError: that takes too long; the number of rows is in its message.
+        """
+        give_up = asyncio.get_running_loop().time() + PATIENCE
+        async with await self.session() as session:
+            while True:
+                cursor = await session.execute("select count(*) from df._worker_epoch")
+                row = await cursor.fetchone()
+                if row == (len(self.workers),):
+                    return
+                if asyncio.get_running_loop().time() > give_up:
+                    raise TimeoutError(f"{row} rows of workers; there are {len(self.workers)}")
+                await asyncio.sleep(0.05)
 
     def log_texts(self) -> Sequence[tuple[Path, str]]:
         """What the workers have said."""

@@ -33,6 +33,7 @@ class Plan:
     chosen: tuple[str, ...] | None  # the faults that it was to be drawn from; None: all
     seconds: float  # for which workflows are started and faults injected
     workers: int
+    proxied: bool  # the workers, and some clients, connect through the proxy
     sessions: int  # for the steps of each worker
     lease: float
     workflows: tuple[Workflow, ...]
@@ -62,10 +63,11 @@ def make_plan(
         chosen=None if faults is None else tuple(kinds),
         seconds=seconds,
         workers=workers,
+        proxied=any(FAULTS[fault.kind].spoils_network for fault in drawn),
         sessions=dice.choice([2, 4, 8]),
         lease=dice.choice([1.5, 3.0, 15.0]),
         workflows=draw_workflows(
-            dice, count=dice.randint(100, 250), seconds=seconds * 0.9, roles=ROLES
+            dice, count=dice.randint(80, 180), seconds=seconds * 0.9, roles=ROLES
         ),
         faults=tuple(sorted(drawn, key=lambda fault: fault.at)),
     )

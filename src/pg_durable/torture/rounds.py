@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import math
 import random
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import psycopg
 
-from pg_durable.torture.arena import Arena, make_template
+from pg_durable.torture.arena import PATIENCE, Arena, make_template
 from pg_durable.torture.checks import check_database, unfinished
 from pg_durable.torture.clients import Client, Told, actions_of
 from pg_durable.torture.faults import FAULTS
@@ -24,7 +25,6 @@ from pg_durable.torture.server import Server
 from pg_durable.torture.violations import Violation
 
 CLIENTS_OF_A_ROLE = 3
-_PATIENCE = 120.0  # seconds for what has been accepted to end, once nothing disturbs it any more
 _ROUNDS_OF_A_SERVER = 10
 
 
@@ -60,6 +60,7 @@ def torture_rounds(
     plans = (make_plan(number, workers=workers, faults=faults) for number in seeds)
     until = math.inf if minutes is None else time.monotonic() + minutes * 60
     signal.signal(signal.SIGTERM, lambda number, _: signal.raise_signal(signal.SIGINT))
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # lost sessions are the point
     asyncio.run(_run_rounds(itertools.islice(plans, rounds), tell, until=until, keep=keep))
 
 
@@ -110,7 +111,7 @@ async def run_round(server: Server, plan: Plan, *, keep: bool = False) -> Outcom
         told = await _load(arena)
         outcome.clients = told.counts
         lifted = time.monotonic()
-        await server.until_ready(within=_PATIENCE)
+        await server.until_ready(within=PATIENCE)
         outcome.violations += [Violation("refused", "client", text) for text in told.refused]
         outcome.violations += await _drain(arena)
         outcome.draining = time.monotonic() - lifted
@@ -136,9 +137,9 @@ async def _load(arena: Arena) -> Told:
                     for n in range(CLIENTS_OF_A_ROLE)]  # fmt: skip
             for own in tags:
                 mine = [action for action in actions if action.workflow.tag in own]
-                dsn = arena.client_dsn(role, through_proxy=dice.random() < 0.5)
+                dsn = arena.dsn(role, through_proxy=plan.proxied and dice.random() < 0.5)
                 client = Client(dsn, mine, told, dice.getrandbits(32))
-                tasks.create_task(client.run(began, plan.seconds + _PATIENCE))
+                tasks.create_task(client.run(began, plan.seconds + PATIENCE))
         for fault in plan.faults:
             tasks.create_task(
                 _inject(arena, fault.kind, began + fault.at, fault.seconds, fault.seed)
@@ -159,7 +160,7 @@ async def _inject(arena: Arena, kind: str, at: float, seconds: float, seed: int)
 
 async def _drain(arena: Arena) -> list[Violation]:
     """Wait until all that has been accepted is over."""
-    give_up = time.monotonic() + _PATIENCE
+    give_up = time.monotonic() + PATIENCE
     left: list[Violation] = []
     async with await arena.session() as session:
         while left := await unfinished(session):
@@ -173,7 +174,11 @@ async def _look(arena: Arena, told: Told) -> list[Violation]:
     """Everything that can be checked, while the workers live and after they have ended."""
     found = []
     async with await arena.session() as session:
-        found += await _check_workers(arena, session)
+        try:
+            await arena.until_registered()
+        except TimeoutError as error:
+            found.append(Violation("worker row", "df._worker_epoch", str(error)))
+        found += find_open_files(arena)
         await asyncio.gather(*(worker.stop() for worker in arena.workers))
         excused = {state for fault in arena.plan.faults for state in FAULTS[fault.kind].excuses}
         found += await check_database(session, excused)
@@ -188,21 +193,6 @@ async def _look(arena: Arena, told: Told) -> list[Violation]:
     return found
 
 
-async def _check_workers(arena: Arena, session: psycopg.AsyncConnection) -> list[Violation]:
-    """Each living worker is registered, no other; and none has too many files open."""
-    give_up = time.monotonic() + _PATIENCE
-    while True:
-        cursor = await session.execute("select count(*) from df._worker_epoch")
-        row = await cursor.fetchone()
-        if row == (len(arena.workers),):
-            break
-        if time.monotonic() > give_up:
-            detail = f"{row} rows of workers; there are {len(arena.workers)}"
-            return [Violation("worker row", "df._worker_epoch", detail)]
-        await asyncio.sleep(0.1)
-    return find_open_files(arena)
-
-
 async def _check_acknowledged(session: psycopg.AsyncConnection, told: Told) -> list[Violation]:
     cursor = await session.execute("select tag from torture.starts")
     there = {row[0] for row in await cursor.fetchall()}
@@ -214,7 +204,7 @@ async def _check_acknowledged(session: psycopg.AsyncConnection, told: Told) -> l
 
 async def _settled(session: psycopg.AsyncConnection, *, crashed: bool) -> list[Violation]:
     """What is left when sessions that are just ending have ended."""
-    give_up = time.monotonic() + _PATIENCE / 4
+    give_up = time.monotonic() + PATIENCE / 4
     while found := await find_left(session, crashed=crashed):
         if time.monotonic() > give_up:
             break

@@ -1,7 +1,4 @@
-"""The faults by name. Each happens at some instant of a round, lasts, and is lifted again.
-
-Those of the network want a proxy between workers and server: see `Arena`.
-"""
+"""The faults by name. Each happens at some instant of a round, lasts, and is lifted again."""
 
 from collections.abc import Mapping
 
@@ -26,12 +23,12 @@ FAULTS: Mapping[str, Fault] = {
     "sessions-ended": sessions.SessionsEnded(),
     "statements-cancelled": sessions.StatementsCancelled(excuses=_CANCELLED),
     "connections-exhausted": sessions.ConnectionsExhausted(),
-    "connections-cut": network.ConnectionsCut(),
-    "black-hole": network.BlackHole(),
-    "partition": network.Partition(),
-    "slow-network": network.SlowNetwork(),
-    "network-unreachable": network.NetworkUnreachable(),
-    "notifications-lost": network.NotificationsLost(),
+    "connections-cut": network.ConnectionsCut(spoils_network=True),
+    "black-hole": network.BlackHole(spoils_network=True),
+    "partition": network.Partition(spoils_network=True),
+    "slow-network": network.SlowNetwork(spoils_network=True),
+    "network-unreachable": network.NetworkUnreachable(spoils_network=True),
+    "notifications-lost": network.NotificationsLost(spoils_network=True),
     "disk-full": disk.DiskFull(excuses=_FULL, crashes=True),
     "tables-locked": locks.TablesLocked(excuses=frozenset({"40P01"})),
     "rows-locked": locks.RowsLocked(excuses=frozenset({"40P01"})),

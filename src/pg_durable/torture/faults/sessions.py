@@ -67,4 +67,4 @@ class ConnectionsExhausted(Fault):
 
 async def _idle_session(arena: "Arena") -> psycopg.AsyncConnection:
     role = arena.plan.workflows[0].role
-    return await psycopg.AsyncConnection.connect(arena.client_dsn(role), connect_timeout=5)
+    return await psycopg.AsyncConnection.connect(arena.dsn(role), connect_timeout=5)
