@@ -59,6 +59,7 @@ def torture_rounds(
     seeds = itertools.count(seed) if seed is not None else iter(_random_seed, None)
     plans = (make_plan(number, workers=workers, faults=faults) for number in seeds)
     until = math.inf if minutes is None else time.monotonic() + minutes * 60
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it was ignored
     signal.signal(signal.SIGTERM, lambda number, _: signal.raise_signal(signal.SIGINT))
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # lost sessions are the point
     asyncio.run(_run_rounds(itertools.islice(plans, rounds), tell, until=until, keep=keep))
