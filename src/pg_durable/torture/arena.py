@@ -111,6 +111,7 @@ async def make_template(server: Server) -> None:
     await asyncio.to_thread(install, server.dsn(_TEMPLATE))
     async with await _connect(server, _TEMPLATE) as session:
         await make_tables(session, ROLES)
+        await session.execute("select df.grant_worker(%s)", [WORKER_ROLE])
 
 
 async def make_database(server: Server, name: str) -> None:

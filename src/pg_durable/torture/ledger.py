@@ -58,4 +58,3 @@ async def make_tables(session: psycopg.AsyncConnection[Any], roles: Sequence[str
                 name
             )
         )
-    await session.execute("select df.grant_worker(%s)", [WORKER_ROLE])
