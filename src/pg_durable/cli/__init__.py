@@ -12,6 +12,7 @@
 | statement | a statement with the place of its error marked                      |
 | doctor    | doctor                                                              |
 | soak      | soak                                                                |
+| torture   | torture                                                             |
 | diagnosis | what doctor makes of what it sees                                   |
 | options   | options and arguments that several commands take                    |
 | target    | which database is meant                                             |

@@ -18,6 +18,7 @@ from pg_durable.cli import (
     serve,
     show,
     soak,
+    torture,
 )
 
 _HELP = """Durable SQL workflows for PostgreSQL: each step takes effect exactly once.
@@ -47,6 +48,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor.doctor,
     "demo": database.demo,
     "soak": soak.soak,
+    "torture": torture.torture,
     "version": database.version,
 }
 _PASS_ARGUMENTS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}

@@ -156,7 +156,7 @@ class Proxy:
     ) -> None:
         self._target = target
         # Of its own: when connections come must not change what else is drawn from those dice.
-        self._dice = random.Random((dice or random.Random(0)).random())  # noqa: S311
+        self._dice = random.Random((dice or random.Random(0)).random())
         self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=128)
         self._listener.setblocking(False)
         self.host, self.port = self._listener.getsockname()[:2]
