@@ -11,6 +11,7 @@
 | show      | show                                                                |
 | statement | a statement with the place of its error marked                      |
 | doctor    | doctor                                                              |
+| bench     | bench                                                               |
 | diagnosis | what doctor makes of what it sees                                   |
 | options   | options and arguments that several commands take                    |
 | target    | which database is meant                                             |

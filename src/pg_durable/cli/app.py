@@ -8,7 +8,17 @@ import typer
 from typer.core import TyperGroup
 
 from pg_durable import __version__
-from pg_durable.cli import control, database, doctor, extension, instances, launched, serve, show
+from pg_durable.cli import (
+    bench,
+    control,
+    database,
+    doctor,
+    extension,
+    instances,
+    launched,
+    serve,
+    show,
+)
 
 _HELP = """Durable SQL workflows for PostgreSQL: each step takes effect exactly once.
 
@@ -36,6 +46,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "cancel": control.cancel,
     "doctor": doctor.doctor,
     "demo": database.demo,
+    "bench": bench.bench,
     "version": database.version,
 }
 _PASS_ARGUMENTS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
