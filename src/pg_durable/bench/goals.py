@@ -46,6 +46,8 @@ GOALS: Mapping[str, Goal] = {
         Goal(figure="absurd_chain_10_times", least=5),
         Goal(figure="absurd_one_step_times", least=5),
         # Claims and what an instance is begun with are shared by many steps.
+        Goal(figure="one_step_commits_per_step", most=1.05),
+        Goal(figure="one_step_wal_bytes_per_step", most=1_200),
         Goal(figure="chain_10_commits_per_step", most=1.05),
         Goal(figure="chain_10_wal_bytes_per_step", most=1_200),
         Goal(figure="idle_one_step_seen_p50_ms", most=2.5),

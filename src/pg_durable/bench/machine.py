@@ -26,13 +26,12 @@ _LIBRARIES = ("psycopg", "orjson", "uvloop")
 
 def describe(session: psycopg.Connection) -> dict[str, str]:
     """The machine, the server, its settings and all versions, as pairs to print."""
-    settings = {
-        name: setting
-        for name, setting in session.execute(
+    settings = dict(
+        session.execute(
             "select name, current_setting(name) from pg_settings where name = any(%s)",
             [list(_SETTINGS)],
-        )
-    }
+        ).fetchall()
+    )
     row = session.execute("show server_version").fetchone()
     assert row is not None
     return {

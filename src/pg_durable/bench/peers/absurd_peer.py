@@ -16,7 +16,8 @@ def prepare(dsn: str, shape: str, count: int) -> None:
         session.execute(BUNDLED_SCHEMA_SQL)
         session.execute("select absurd.create_queue('default')")
         session.execute(
-            "select count(*) from generate_series(1, %s), absurd.spawn_task('default', %s, '{}')",
+            "select count(*) from generate_series(1, %s) n,"
+            " absurd.spawn_task('default', %s, jsonb_build_object('n', n))",
             [count, shape],
         )
 

@@ -1,4 +1,4 @@
-"""dbos: workflows whose steps are transactions of its datasource, which commits a step with its record.
+"""dbos: workflows whose steps are transactions of its datasource, committed with their record.
 
 Workflows are started in the process that runs them, which spares dbos its queue.
 """
