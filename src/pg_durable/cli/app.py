@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from pg_durable import __version__
 from pg_durable.cli import (
+    bench,
     control,
     database,
     doctor,
@@ -47,6 +48,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "cancel": control.cancel,
     "doctor": doctor.doctor,
     "demo": database.demo,
+    "bench": bench.bench,
     "soak": soak.soak,
     "torture": torture.torture,
     "version": database.version,

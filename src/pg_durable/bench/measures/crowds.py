@@ -1,0 +1,182 @@
+"""What must not grow with the number of instances or roles: sleepers, tenants, history."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import psutil
+from psycopg import sql
+
+from pg_durable.bench.figures import RATE, TIMES, Reading, latencies
+from pg_durable.bench.lab import Lab
+from pg_durable.bench.measures.drain import Drained, drain, drain_beside, start_many, warm_up
+from pg_durable.bench.measures.measure import Measure
+from pg_durable.bench.measures.throughput import CHAIN_10, ONE_STEP
+
+_MILLION = 1_000_000
+_BATCH = 50_000
+_ROLES = 1000
+_PATIENCE = 1800.0
+_SETTLED = """
+    select not exists (
+      select from df.instances
+      where worker is not null or (due_at <= now() and status in ('pending', 'running')))
+"""
+# As a worker does it, and taken back. The planner is warm after the first.
+_CLAIM = "select count(*) from df._claim((select max(worker) from df._worker_epoch), 80)"
+_LATE = """
+    select (1000 * extract(epoch from completed_at - created_at) - %s)::float8
+    from df.instances
+    where label = 'early'
+"""
+
+
+def _sleepers(lab: Lab) -> Iterable[Reading]:
+    count = _MILLION if lab.full else lab.count(50_000)
+    lab.reset()
+    with lab.workers() as workers:
+        warm_up(lab, ONE_STEP.workflow, 100)
+        # The first thousands fill the worker's caches; what follows must not add to them.
+        _park(lab, min(count, 5_000))
+        before = _memory(workers)
+        begun = time.perf_counter()
+        for first in range(0, count, _BATCH):
+            _park(lab, min(_BATCH, count - first))
+        yield Reading(
+            name="sleepers_parked_per_s", value=count / (time.perf_counter() - begun), unit=RATE
+        )
+        yield Reading(name="sleepers_count", value=count, unit="instances")
+        yield Reading(name="sleepers_worker_memory_before", value=before, unit="MB")
+        yield Reading(name="sleepers_worker_memory_growth", value=_memory(workers) - before,
+                      unit="MB")  # fmt: skip
+        claims = list(_claim_times(lab, lab.count(50)))
+        yield from latencies("sleepers_claim", claims)
+
+        seconds = 3
+        few = lab.count(1_000)
+        for _ in range(few // 10):
+            lab.value(
+                "select count(df.start(df.sleep(%s), 'early')) from generate_series(1, 10)", seconds
+            )
+            time.sleep(0.01)
+        lab.wait_for("select count(*) = 0 from df.instances where label = 'early'"
+                     " and status <> 'completed'")  # fmt: skip
+        yield from latencies("sleepers_wake_late", lab.column(_LATE, 1000 * seconds))
+    lab.reset()
+
+
+def _park(lab: Lab, count: int) -> None:
+    start_many(lab, "df.sleep(864000)", count)
+    lab.wait_for(_SETTLED, patience=_PATIENCE)
+
+
+def _memory(workers: list[psutil.Process]) -> float:
+    return sum(worker.memory_info().rss for worker in workers) / 1e6
+
+
+def _claim_times(lab: Lab, count: int) -> Iterable[float]:
+    for number in range(count + 5):
+        with lab.session.transaction(force_rollback=True):
+            begun = time.perf_counter()
+            lab.value(_CLAIM)
+            taken = 1000 * (time.perf_counter() - begun)
+        if number >= 5:
+            yield taken
+
+
+def _tenants(lab: Lab) -> Iterable[Reading]:
+    """Instances of one step of 1,000 roles, against as many of one role."""
+    roles = lab.count(_ROLES)
+    each = 10
+    lab.reset()
+    with lab.workers() as workers:
+        alone = drain(lab, ONE_STEP.workflow, roles * each, workers).per_second
+    lab.reset()
+    with _many_roles(lab, roles) as names:
+        with lab.session.transaction():
+            for name in names:
+                lab.session.execute(sql.SQL("set local role {}").format(sql.Identifier(name)))
+                lab.value(
+                    "select count(df.start('select 1 as a')) from generate_series(1, %s)", each
+                )
+            lab.session.execute("reset role")
+        lab.session.execute("analyze df.instances, df.nodes")
+        begun = lab.value("select clock_timestamp()")
+        with lab.workers():
+            lab.wait_until_done()
+            taken = lab.value(
+                "select extract(epoch from max(completed_at) - greatest(min(completed_at), %s))"
+                "::float8 from df.instances",
+                begun,
+            )
+        together = roles * each / taken
+        yield Reading(name="tenants_count", value=roles, unit="roles")
+        yield Reading(name="tenants_steps_per_s", value=together, unit=RATE)
+        yield Reading(name="tenants_to_one_role", value=together / alone, unit=TIMES)
+        lab.reset()
+
+
+@contextmanager
+def _many_roles(lab: Lab, number: int) -> Iterator[list[str]]:
+    names = [f"durable_bench_{os.getpid()}_{n}" for n in range(number)]
+    group = f"durable_bench_{os.getpid()}"
+    try:
+        with lab.session.transaction():
+            lab.session.execute(sql.SQL("create role {}").format(sql.Identifier(group)))
+            lab.value("select df.grant_usage(%s)", group)
+            for name in names:
+                lab.session.execute(
+                    sql.SQL("create role {} login in role {}").format(
+                        sql.Identifier(name), sql.Identifier(group)
+                    )
+                )
+        yield names
+    finally:
+        with lab.session.transaction():
+            for name in names:
+                lab.session.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
+            lab.session.execute(sql.SQL("drop owned by {}").format(sql.Identifier(group)))
+            lab.session.execute(sql.SQL("drop role {}").format(sql.Identifier(group)))
+
+
+def _history(lab: Lab) -> Iterable[Reading]:
+    """Chains of 10 on an empty system, and again beside many instances that have ended."""
+    count = _MILLION if lab.full else lab.count(30_000)
+    chains = lab.count(CHAIN_10.count)
+    lab.reset()
+    with lab.workers() as workers:
+        warm_up(lab, CHAIN_10.workflow, 100)
+        empty = drain_beside(lab, CHAIN_10.workflow, chains, workers)
+        for first in range(0, count, _BATCH):
+            start_many(lab, ONE_STEP.workflow, min(_BATCH, count - first))
+            lab.wait_until_done(_PATIENCE)
+        # Otherwise the server would do it by itself, in the middle of what follows.
+        lab.session.execute("vacuum (analyze) df.instances, df.nodes")
+        lab.session.execute("checkpoint")
+        full = drain_beside(lab, CHAIN_10.workflow, chains, workers)
+    yield Reading(name="history_count", value=count, unit="instances")
+    yield Reading(name="history_steps_per_s", value=full.per_second * CHAIN_10.steps, unit=RATE)
+    yield Reading(
+        name="history_throughput_to_empty", value=full.per_second / empty.per_second, unit=TIMES
+    )
+    cost = _cpu(full) / _cpu(empty)
+    yield Reading(name="history_cpu_per_step_to_empty", value=cost, unit="of empty")
+    lab.reset()
+
+
+def _cpu(drained: Drained) -> float:
+    """Of worker and server; the clock may be coarser than what little was done."""
+    return max(1.0, drained.costs["worker_cpu_us"] + drained.costs["server_cpu_us"])
+
+
+MEASURES = (
+    Measure(
+        name="sleepers", means="many parked instances: memory, claims, wake-ups", run=_sleepers,
+        once=True,
+    ),
+    Measure(name="tenants", means="instances of a thousand roles", run=_tenants, once=True),
+    Measure(
+        name="history", means="steps beside many instances that have ended", run=_history, once=True
+    ),
+)  # fmt: skip
