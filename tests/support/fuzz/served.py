@@ -17,7 +17,11 @@ from support.waiting import DEADLINE
 USER, NEIGHBOUR = "fuzz_user", "fuzz_neighbour"
 
 # Nothing in here waits for long of its own accord.
-_SETTINGS = {"PG_DURABLE_LOOP_MIN_INTERVAL": "0", "PG_DURABLE_POLL_INTERVAL": "0.2"}
+_SETTINGS = {
+    "PG_DURABLE_LOOP_MIN_INTERVAL": "0",
+    "PG_DURABLE_POLL_INTERVAL": "0.2",
+    "PG_DURABLE_MAX_ATTEMPTS": "3",
+}
 
 
 class Served:
