@@ -11,9 +11,11 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/pytest
 
-# Random graphs by the thousand, also with workers that are killed: a quarter of an hour at most.
+# Random graphs by the thousand, also with workers that are killed, and bad input of every kind: half
+# an hour at most.
 test-long: .venv/ready
 	$(BIN)/pytest -n0 -s tests/long
+	PG_DURABLE_FUZZ_DEPTH=20 $(BIN)/pytest -n0 --timeout 1800 tests/fuzz
 
 # On PostgreSQL 14 to 18, or some: make test-matrix MAJORS="14 18"
 test-matrix: .venv/ready

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from pg_durable.graph.json_text import storable
 from pg_durable.graph.outcomes import Change, Done, Failed, Outcome
 from pg_durable.wire.arrays import int_array, text_array
 
@@ -28,14 +29,17 @@ class Claimed:
     @classmethod
     def of(cls, row: Sequence[str | None]) -> "Claimed":
         """A row of df._claim, as texts."""
-        id_, label, database, role, root, variables, attempts, refusal, clock, nodes = row
+        id_, label, database, role, root, vars_, attempts, refusal, clock, nodes = row
+        variables = _texts_by_name(vars_)
+        if variables is None:
+            refusal = refusal or f"Instance {id_}: its vars are not a JSON object of texts."
         return cls(
             id=id_ or "",
             label=label,
             database=database,
             role=role or "",
             root=root or "",
-            variables=orjson.loads(variables) if variables else {},
+            variables=variables or {},
             attempts=int(attempts or 0),
             refusal=refusal,
             clock=float(clock or 0),
@@ -117,7 +121,7 @@ class Saving:
             "then": self.then,
             "delay": self.delay,
             "attempts": self.attempts,
-            "output": self.output,
+            "output": None if self.output is None else storable(self.output),
         }
 
 
@@ -152,7 +156,7 @@ class Checkpoint:
             text_array(results),
             text_array(details),
             status,
-            outcome.message.encode(errors="replace") if isinstance(outcome, Failed) else None,
+            storable(outcome.message).encode() if isinstance(outcome, Failed) else None,
         ]
 
 
@@ -162,3 +166,16 @@ class Role(NamedTuple):
     superuser: bool
     login: bool
     defaults: Mapping[str, str]  # of `alter role … set`
+
+
+def _texts_by_name(json_text: str | None) -> Mapping[str, str] | None:
+    """What `vars` holds; None: not what `df.start` writes there."""
+    if not json_text:
+        return {}
+    try:
+        value = orjson.loads(json_text)
+    except ValueError:
+        return None
+    if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
+        return value
+    return None

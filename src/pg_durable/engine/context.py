@@ -1,6 +1,6 @@
 """What all runs of a worker share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pg_durable.engine.requests import Http
 from pg_durable.engine.saver import Saver
@@ -22,3 +22,5 @@ class Context:
     watch: SchemaWatch
     http: Http
     stopping: bool = False
+    # Of instances that could not be driven through a fault of theirs or ours: how often in a row.
+    faults: dict[str, int] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from pg_durable.errors import InvalidWorkflow
 from pg_durable.graph.nodes import TERMINAL, Graph, LoopRow, Row, make_node
 from pg_durable.records import Claimed, Left
 from pg_durable.store import Store
@@ -24,6 +25,10 @@ async def load(claimed: Claimed, store: Store) -> tuple[Graph, dict[str, Row]]:
     for id_, kind, query, name, before, after, status, generation, until, loop in claimed.nodes:
         nodes.append(make_node(id_, kind, query, name, before, after))
         remains = left.get(id_, _NOTHING)
+        if loop is not None and None in loop:
+            raise InvalidWorkflow(f"LOOP node {id_}: which iteration is under way is not recorded.")
         state = None if loop is None else LoopRow(loop[0], loop[1], loop[2], remains.names)
+        if until is not None:
+            until = float(until)  # -Infinity comes as a text
         rows[id_] = Row(status, generation, remains.result, until, remains.details, state)
     return Graph.of(claimed.root, nodes), rows

@@ -21,6 +21,7 @@ from pg_durable.graph.walk import Walk
 from pg_durable.lanes.session import Statement
 from pg_durable.records import Claimed, Saving
 from pg_durable.steps.sql import RunAgain, statement_of
+from pg_durable.store import StoreError
 from pg_durable.wire import ConnectionLost
 
 log = logging.getLogger(__name__)
@@ -86,8 +87,10 @@ class Run:
                 settings.max_result_bytes,
             )
             self.absorb(self.walk.begin())
-        except PgDurableError as error:
-            await self._record(Saving(instance=claimed.id, then="failed", output=str(error)))
+        except (StoreError, ConnectionLost):
+            raise  # says nothing of the rows
+        except Exception as error:
+            await self._fail_unread(error)
             return
         async with asyncio.TaskGroup() as branches:
             parked = await self._run_leaves(branches)
@@ -100,6 +103,14 @@ class Run:
                 then="failed" if failed else "completed",
                 output=failed.message if failed else None,
             )
+
+    async def _fail_unread(self, error: Exception) -> None:
+        """The graph or its rows are none that can be walked, and no other try would change that."""
+        reason = str(error)
+        if not isinstance(error, PgDurableError):
+            log.error("the rows of instance %s cannot be read", self.claimed.id, exc_info=error)
+            reason = f"The rows of instance {self.claimed.id} cannot be read: {error!r}"
+        await self._record(Saving(instance=self.claimed.id, then="failed", output=reason))
 
     async def _run_leaves(self, branches: asyncio.TaskGroup) -> bool:
         """Run leaves and wait, until all is settled (False) or only long waits remain (True)."""

@@ -86,13 +86,16 @@ class Saver:
     async def _save(self, batch: list[Queued]) -> None:
         try:
             refused = await self.store.save(self.worker, [queued.saving for queued in batch])
-        except StoreError as error:
-            if error.code in MISFITS:
+        except ConnectionLost:
+            raise
+        except Exception as error:
+            code = error.code if isinstance(error, StoreError) else None
+            if code in MISFITS:
                 raise  # none can be saved
             if len(batch) > 1:  # find the one that cannot be saved: the others must not suffer
                 for one in batch:
                     await self._save([one])
-            elif error.code == LOCKED:
+            elif code == LOCKED:
                 self._try_again(batch[0])
             else:
                 log.error("instance %s cannot be saved: %s", batch[0].saving.instance, error)

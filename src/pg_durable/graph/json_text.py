@@ -78,6 +78,11 @@ def mend(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
+def storable(text: str) -> str:
+    """Make a text one that PostgreSQL can hold: lone surrogates and U+0000 become U+FFFD."""
+    return mend(text).replace("\0", "\ufffd")
+
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOO_DEEP = "The JSON text is nested too deeply to be read: more than about 1,000 levels."
 

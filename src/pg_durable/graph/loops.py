@@ -32,9 +32,7 @@ class Loop:
         scope = around.branch()
         if row is not None and row.entered_in == generation:
             if row.names is not None:
-                saved = orjson.loads(row.names)
-                for name, result in saved["results"].items():
-                    scope.store(name, result, saved["columns"].get(name, ()))
+                _store_carried(row.names, scope)
             return cls(scope, row.first, row.iteration)
         number = max(last, row.iteration if row is not None else 0) + 1
         return cls(scope, number, number)
@@ -61,6 +59,15 @@ class Loop:
             )
         columns = {n: c for n, c in self.scope.columns.items() if n in self.scope.stored}
         return orjson.dumps({"results": results, "columns": columns}).decode()
+
+
+def _store_carried(names: str, scope: Scope) -> None:
+    try:
+        saved = orjson.loads(names)
+        for name, result in saved["results"].items():
+            scope.store(name, result, saved["columns"].get(name, ()))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InvalidWorkflow(f"What the loop carries cannot be read: {error!r}") from error
 
 
 class Pace(Protocol):

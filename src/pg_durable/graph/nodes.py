@@ -97,15 +97,22 @@ class Graph:
         """Build a graph, refusing one that cannot be walked.
 
         Raises:
-            InvalidWorkflow: a child or the root is missing, or a node has two parents.
+            InvalidWorkflow: a child or the root is missing, a node has two parents, or a leaf no
+                query, or children.
         """
         by_id = {node.id: node for node in nodes}
         if root not in by_id:
             raise InvalidWorkflow(f"The graph has no root node {root}.")
         parents: dict[str, str] = {}
         for node in by_id.values():
-            if node.left is None:
-                continue  # a leaf
+            if node.type in LEAVES:
+                if node.query is None or node.left or node.right:
+                    raise InvalidWorkflow(
+                        f"{node.type} node {node.id} must have a query and no children."
+                    )
+                continue
+            if node.left is None or (node.right is None and node.type is not NodeType.LOOP):
+                raise InvalidWorkflow(f"{node.type} node {node.id} lacks a child.")
             for child in node.children:
                 if child not in by_id:
                     raise InvalidWorkflow(f"Node {node.id} names a child {child} that is missing.")
@@ -170,12 +177,12 @@ def make_node(
         raise InvalidWorkflow(f"This version cannot run {node_type} nodes.")
     if kind in _WAITS:
         return Node(node_id, kind, query, name, wait=read_wait(kind, node_id, query))
-    if kind in LEAVES or query is None:
+    if kind in LEAVES or (query is None and kind is not NodeType.IF):
         return Node(node_id, kind, query, name, left, right)
 
     try:
-        config = json.loads(query)
-    except ValueError:
+        config = json.loads(query or "{}")
+    except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
         raise InvalidWorkflow(f"{kind} node {node_id}: its configuration is not a JSON object.")
@@ -185,6 +192,9 @@ def make_node(
         raise InvalidWorkflow(f"{kind} node {node_id}: its configuration names no node or result.")
     if kind is NodeType.IF and condition is None and rows_of is None:
         raise InvalidWorkflow("IF node missing condition_node")
+    extras = config.get("extra_nodes", []) if kind is NodeType.JOIN else []
+    if not isinstance(extras, list) or not all(isinstance(extra, str) for extra in extras):
+        raise InvalidWorkflow(f"JOIN node {node_id}: its extra_nodes are not a list of nodes.")
     return Node(
         id=node_id,
         type=kind,
@@ -192,6 +202,6 @@ def make_node(
         left=left,
         right=right,
         condition=condition,
-        extras=tuple(config.get("extra_nodes", ())),
+        extras=tuple(extras),
         rows_of=rows_of,
     )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from pg_durable.errors import PgDurableError
-from pg_durable.graph.json_text import quote
+from pg_durable.graph.json_text import quote, storable
 from pg_durable.graph.nodes import Node
 
 
@@ -124,7 +124,7 @@ class Change(NamedTuple):
             case Done(result) | Broke(result):
                 return result
             case Failed(message):
-                return quote(message)
+                return quote(storable(message))
             case Iterated():
                 return self.outcome.names
         return None
@@ -135,7 +135,7 @@ class Change(NamedTuple):
         details = dict(self.marks or {})
         match self.outcome:
             case Failed(_, more) if more:
-                details |= more
+                details |= {k: storable(v) if isinstance(v, str) else v for k, v in more.items()}
             case Done(_, columns) if columns:
                 details["columns"] = columns
             case Iterated(first, iteration, _, until, root):

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from pg_durable.errors import InvalidWorkflow
 from pg_durable.graph.cron import next_tick
-from pg_durable.graph.json_text import quote
+from pg_durable.graph.json_text import quote, storable
 
 
 class Sleep(NamedTuple):
@@ -103,7 +103,7 @@ def read_wait(node_type: str, node_id: str, query: str | None) -> Wait:
         return Sleep(text)
     try:
         config = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         config = None
     match node_type, config:
         case "SLEEP", {"until": str(until)} if _is_instant(until):
@@ -112,9 +112,9 @@ def read_wait(node_type: str, node_id: str, query: str | None) -> Wait:
             zone = config.get("time_zone")
             if zone is None or isinstance(zone, str):
                 return Schedule(cron, zone)
-        case "SIGNAL", {"signal_name": str(name)} if name:
+        case "SIGNAL", {"signal_name": str(name)} if name and storable(name) == name:
             timeout = config.get("timeout_seconds")
-            if timeout is None or (isinstance(timeout, int) and timeout > 0):
+            if timeout is None or (isinstance(timeout, int) and 0 < timeout < 2**31):
                 return SignalWait(name, timeout)
     raise InvalidWorkflow(f"{node_type} node {node_id}: {text[:40]!r} is no configuration for it.")
 

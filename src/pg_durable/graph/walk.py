@@ -336,7 +336,9 @@ def _recorded(node: Node, row: Row) -> Outcome:
         if node.type is NodeType.BREAK:
             return Broke(result)
         return Done(result, tuple((row.details or {}).get("columns", ())))
-    text = parse(row.result or '""')
+    if row.result is None:
+        return Failed(f"Node {node.id} failed, and its error is not recorded.", row.details)
+    text = parse(row.result)
     return Failed(text if isinstance(text, str) else str(row.result), row.details)
 
 

@@ -97,6 +97,8 @@ declare
   v_last boolean;
   v_lines text[] := '{}';
   v_width int;
+  v_count int := (select count(*) from jsonb_object_keys(p_nodes));
+  v_drawn int := 0;
 begin
   while v_top > 0 loop
     v_id := v_ids[v_top];
@@ -110,6 +112,10 @@ begin
       continue;
     end if;
     v_node := p_nodes -> v_id;
+    -- Rows that are no graph, but a circle, would never end.
+    v_drawn := v_drawn + 1;
+    exit when v_drawn > v_count;
+    continue when length(v_indent) > 2000;
 
     if v_node ->> 'type' = 'THEN' then       -- not drawn itself: its steps, one after the other
       for i in reverse 2 .. 1 loop

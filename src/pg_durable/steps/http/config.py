@@ -54,6 +54,8 @@ def read_config(kind: NodeType, query: str | None) -> Config:
         given = json.loads(query or "")
     except ValueError as error:
         _invalid(kind, str(error))
+    except RecursionError:
+        _invalid(kind, "nested too deep")
     if not isinstance(given, dict):
         _invalid(kind, "not a JSON object")
     headers = given.get("headers") or {}

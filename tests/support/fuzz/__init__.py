@@ -1,0 +1,1 @@
+"""Bad input: how it is made, and what must hold whatever comes."""
