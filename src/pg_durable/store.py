@@ -20,11 +20,11 @@ MISFITS = frozenset({"3F000", "42P01", "42883", "42703", "42725", "42804", "0A00
 CANCELLED = b"cancel "
 SIGNALLED = b"signal "
 
+CLEAN = "call df._clean()"
 # Text, int8, text[] and int4[]: the parameters of df._checkpoint.
 CHECKPOINT = "select df._checkpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 CHECKPOINT_TYPES = (25, 20, 1009, 1007, 1009, 1009, 1009, 25, 25)
 CHECKPOINT_FORMATS = (0, 0, 1, 1, 1, 1, 1, 0, 0)
-DEALLOCATE = "select df._deallocate()"
 # A setting that a step which may run twice can read; local to the transaction ($2), or not.
 SET_KEY = "select pg_catalog.set_config('df.idempotency_key', $1, $2)"
 TO_JSON = "select * from unnest(df._to_json($1, $2))"

@@ -78,7 +78,6 @@ TRACELESS = {
     "discard all": "discard all",
     "discard plans": "discard plans",
     "a hijacked BEGIN": _do(*_hijack("pg_durable_begin", "select 1")),
-    "a hijacked cleaning of locks": _do(*_hijack("pg_durable_clean_6", "select 1")),
 }  # fmt: skip
 
 # What ends the attacker's workflow, and the SQLSTATE that it fails with.
@@ -175,12 +174,25 @@ async def test_a_step_that_is_refused_ends_its_own_workflow_only(
     await victim.is_unharmed()
 
 
+async def test_a_session_in_which_a_step_replaced_the_cleaning_is_not_used_again(
+    victim: Victim, attacker: Database
+) -> None:
+    dirty = _do(*_hijack("pg_durable_clean", "select 1"), "set search_path = attic")
+
+    instance = await attacker.start(f"$step${dirty}$step$")
+
+    assert await attacker.wait(instance) == "completed"
+    again = await attacker.start(f"$step${CLEAN}$step$")
+    assert await attacker.completed_rows(again) == [AS_LOGGED_IN]
+    await victim.is_unharmed()
+
+
 async def test_a_step_that_replaces_every_statement_of_the_worker_deceives_itself_only(
     victim: Victim, attacker: Database
 ) -> None:
-    names = [("pg_durable_deferred", "select 1"), _CHECKPOINT]
-    names += [(f"pg_durable_clean_{n}", "select 1") for n in range(8)]
-    forged = [s for name in names for s in _hijack(*name)]
+    names = [f"pg_durable_{name}" for name in ("deferred", "own_session", "clean")]
+    replaced = [*((name, "select 1") for name in names), _CHECKPOINT]
+    forged = [s for name in replaced for s in _hijack(*name)]
 
     instance = await attacker.start(f"$step${_do(*forged)}$step$")
     await attacker.start("df.sleep(1) ~> 'select 1 as v'")  # perhaps in the same session

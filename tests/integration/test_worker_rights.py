@@ -17,7 +17,7 @@ from support.waiting import until
 from support.workers import worker_here
 
 # What the sessions of steps call, and what gives away nothing.
-FOR_EVERYBODY = {"_checkpoint", "_deallocate", "_to_json", "_lock_class"}
+FOR_EVERYBODY = {"_checkpoint", "_clean", "_to_json", "_lock_class"}
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from pg_durable.store import (
     CHECKPOINT,
     CHECKPOINT_FORMATS,
     CHECKPOINT_TYPES,
-    DEALLOCATE,
+    CLEAN,
     TO_JSON,
     TO_JSON_FORMATS,
     TO_JSON_TYPES,
@@ -37,38 +37,29 @@ from pg_durable.store import (
 from pg_durable.wire import ConnectionLost, Results, Wire
 from pg_durable.wire.arrays import text_array
 
-# The statements of every step, prepared once a session.
+# The statements of every step, prepared once a session: few, because the cleaning looks for what
+# the user prepared among all.
 _BEGIN = b"pg_durable_begin"
-_BEGIN_READ_WRITE = b"pg_durable_begin_read_write"
 _COMMIT = b"pg_durable_commit"
 _ROLLBACK = b"pg_durable_rollback"
-_CHECKPOINT = b"pg_durable_checkpoint"
 # The deferred triggers and constraints of the user's statement.
 _DEFERRED = b"pg_durable_deferred"
-# Of sessions that take a role for each statement: back to the one that logged in.
-_OWN_ROLE = b"pg_durable_own_role"
-# After those, what DISCARD ALL does, less the plans: those make the next step fast. The first of
-# these also makes sure that the checkpoint is called by the role that logged in.
-_CLEANING = {
-    _DEFERRED: "set constraints all immediate",
-    b"pg_durable_clean_0": "reset session authorization",
-    b"pg_durable_clean_1": "reset all",
-    b"pg_durable_clean_2": "unlisten *",
-    b"pg_durable_clean_3": "close all",
-    b"pg_durable_clean_4": "discard temp",
-    b"pg_durable_clean_5": "discard sequences",
-    b"pg_durable_clean_6": "select pg_catalog.pg_advisory_unlock_all()",
-    b"pg_durable_clean_7": DEALLOCATE,
-}
+# Back to the role that logged in: the one that records the step.
+_OWN_SESSION = b"pg_durable_own_session"
+_OWN_ROLE = b"pg_durable_own_role"  # which the session authorization may not bring
+_CLEAN = b"pg_durable_clean"
+_CHECKPOINT = b"pg_durable_checkpoint"
 _STATEMENTS = {
     _BEGIN: "begin",
-    _BEGIN_READ_WRITE: "begin read write",
     _COMMIT: "commit",
     _ROLLBACK: "rollback",
-    _CHECKPOINT: CHECKPOINT,
+    _DEFERRED: "set constraints all immediate",
+    _OWN_SESSION: "reset session authorization",
     _OWN_ROLE: "set role none",
-    **_CLEANING,
+    _CLEAN: CLEAN,
+    _CHECKPOINT: CHECKPOINT,
 }
+_BEGIN_READ_WRITE = "begin read write"
 
 # What may turn out to commit inside, and then to run alone, can read its key from the first.
 _MAY_COMMIT = re.compile(r"(?>\s|--[^\n]*\n|/\*.*?\*/)*+(?:call|do)\b", re.IGNORECASE | re.DOTALL)
@@ -82,9 +73,10 @@ class Lane(StepSession):
 
     def __init__(self, wire: Wire, max_result_bytes: int, take_role: str | None = None) -> None:
         super().__init__(wire, max_result_bytes, take_role)
-        self._cleaning = list(_CLEANING)
-        if take_role is not None:  # right after the session authorization, which may bring a role
-            self._cleaning.insert(2, _OWN_ROLE)
+        self._ending = [_DEFERRED, _OWN_SESSION]
+        if take_role is not None:
+            self._ending.append(_OWN_ROLE)
+        self._ending += (_CLEAN, _CHECKPOINT, _COMMIT)
         self.prepared = True
         # Otherwise a change of a node's row during its step would make the checkpoint fail.
         self.sees_commits = True
@@ -172,20 +164,22 @@ class Lane(StepSession):
                 the session's; nothing was committed, nothing was started.
             ConnectionLost: unknown whether it was committed; the rows tell.
         """
-        return await self._finish([], checkpoint, following)
+        return await self._finish(checkpoint, following)
 
     async def commit_apart(self, checkpoint: Checkpoint) -> None:
         """Record a step whose statement committed itself, or failed, or never ran."""
-        await self._finish([_ROLLBACK, _BEGIN_READ_WRITE], checkpoint, None)
+        self._queue(_ROLLBACK)
+        self._wire.execute(_BEGIN_READ_WRITE)
+        await self._finish(checkpoint, None, before=2)
 
     async def _finish(
-        self, before: Sequence[bytes], checkpoint: Checkpoint, following: Statement | None
+        self, checkpoint: Checkpoint, following: Statement | None, before: int = 0
     ) -> Started | None:
-        cleaning = [*before, *self._cleaning]
-        for name in cleaning:
-            self._queue(name)
-        self._queue(_CHECKPOINT, checkpoint.params(), CHECKPOINT_TYPES, CHECKPOINT_FORMATS)
-        self._queue(_COMMIT)
+        for name in self._ending:
+            if name is _CHECKPOINT:
+                self._queue(name, checkpoint.params(), CHECKPOINT_TYPES, CHECKPOINT_FORMATS)
+            else:
+                self._queue(name)
         started = None
         if following is None:
             results = await self._wire.sync()
@@ -194,14 +188,17 @@ class Lane(StepSession):
             started = self.begin(following)
             results = await recorded
 
-        for name, result in zip((*cleaning, _CHECKPOINT, _COMMIT), results, strict=True):
+        for number, result in enumerate(results):
             if result.status not in OK:
                 self.reusable = False
                 if started is not None:
                     await started  # called off; to be read before anything else is sent
+                name = self._ending[number - before] if number >= before else _ROLLBACK
                 raise rejection(result, of_the_user=name in (_DEFERRED, _COMMIT))
         if results[-1].command_status != b"COMMIT":
             raise ConnectionLost("the COMMIT of a step was answered with something else")
+        if results[-3].command_status != b"CALL":
+            self.reusable = False  # the step has put something else in the place of the cleaning
         return started
 
     def _queue(

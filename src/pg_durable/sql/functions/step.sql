@@ -22,16 +22,25 @@ exception when others then
           from unnest(p_values) with ordinality u (v, n));
 end $$;
 
--- Drop what the user prepared, sparing what the worker did. With the session's other locks
--- and settings this is what DISCARD ALL does, less the plans.
-create or replace function df._deallocate() returns void
+-- Bring the session back to what a new login finds, as DISCARD ALL would, sparing the plans, since
+-- those make the next step fast, and what the worker prepared. One call, because a statement of its
+-- own costs more than each of these does. By the role that logged in.
+-- A procedure, because the answer to CALL cannot be forged: PREPARE takes none.
+create or replace procedure df._clean()
 language plpgsql
-set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_name text;
 begin
-  for v_name in select s.name from pg_prepared_statements s where s.from_sql loop
-    execute format('deallocate %I', v_name);
+  reset all;                -- also the search_path, so what follows names its schemas
+  unlisten *;
+  execute 'close all';      -- PL/pgSQL would look for a cursor of that name
+  discard temp;
+  discard sequences;
+  perform pg_catalog.pg_advisory_unlock_all();
+  for v_name in select s.name from pg_catalog.pg_prepared_statement() s where s.from_sql loop
+    execute pg_catalog.format('deallocate %I', v_name);
   end loop;
 end $$;
+
+drop function if exists df._deallocate();
