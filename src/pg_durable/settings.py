@@ -69,7 +69,7 @@ class Settings:
     poll_interval: float = _setting(1.0, 0.0, 3600.0,
         "how often an idle worker looks without being told")
     lease: float = _setting(15.0, 0.0, _DAY,
-        "a worker silent for longer is taken over")
+        "within this, a worker that falls silent is taken over")
     heartbeat_interval: float = _setting(5.0, 0.0, _DAY,
         "how often a worker says that it lives")
     take_over_interval: float = _setting(1.0, 0.0, _DAY,

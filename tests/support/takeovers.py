@@ -1,5 +1,7 @@
 """How long a worker's instances stand still when it dies or freezes."""
 
+import asyncio
+import random
 from typing import Any, NamedTuple
 
 from support.database import Database
@@ -51,6 +53,7 @@ async def end_in_turn(
     for _ in range(rounds):
         await _until_all_beat(db, number, instances)
         heir, next_number = await started(db, settings)
+        await asyncio.sleep(random.random())  # the random instant of the kill
         if frozen:
             victim.freeze()
             zombies.append(victim)

@@ -290,12 +290,15 @@ class Session:
             self._pool.close_idle()
 
     async def _take_over(self) -> None:
+        # It may be a whole pause until the next look, and that still is to be within the lease.
+        lease, pause = self._settings.lease, self._settings.take_over_interval
+        silence = max(lease - pause, lease / 2)
         while True:
-            freed = await self._store.take_over(self._context.worker, self._settings.lease)
+            freed = await self._store.take_over(self._context.worker, silence)
             if freed:
                 log.info("took over %d instances of workers that are gone", freed)
                 self._attention.set()
-            await asyncio.sleep(self._settings.take_over_interval)
+            await asyncio.sleep(pause)
 
     async def _drop_lost(self) -> None:
         """Stop runs whose instance was cancelled or taken over; at once when told of one."""

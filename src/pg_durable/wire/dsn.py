@@ -30,10 +30,8 @@ _STEP_OPTIONS = {
     "datestyle": "ISO,MDY",
     "extra_float_digits": "1",
     "bytea_output": "hex",
-    # A dead worker's statement ends, too: its locks would hold up whoever has taken over.
-    "client_connection_check_interval": "1s",
+    "client_connection_check_interval": "1s",  # a dead worker's statement ends, with its locks
 }
-_LEAST_PATIENCE = 1.0  # seconds
 
 
 def parse_dsn(dsn: str) -> dict[str, str]:
@@ -89,7 +87,7 @@ def _within(lease: float) -> dict[str, str]:
     """
     if not lease:
         return {}
-    patience = max(lease, _LEAST_PATIENCE)
+    patience = max(lease, 1.0)  # the event loop may be busy for a moment
     return {"idle_in_transaction_session_timeout": f"{patience * 1000:.0f}"}
 
 
