@@ -13,7 +13,8 @@ WORKFLOW = """
 """
 
 
-def _step(number: int) -> str:
+def ledger_step(number: int) -> str:
+    """The statement of a step that appends to the ledger, as an SQL literal."""
     return (
         f"'insert into ledger (instance, step) select ''{{sys_instance_id}}'', {number}"
         " from pg_sleep(random() * 0.05) returning step'"
@@ -27,7 +28,7 @@ async def create_ledger(db: Database) -> None:
 
 async def start_ledger_workflows(db: Database, count: int) -> None:
     """Start workflows of STEPS appending steps each."""
-    workflow = WORKFLOW.format(**{f"step{n}": _step(n) for n in range(1, STEPS + 1)})
+    workflow = WORKFLOW.format(**{f"step{n}": ledger_step(n) for n in range(1, STEPS + 1)})
     await db.rows(f"select df.start({workflow}) from generate_series(1, {count})")
 
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from pg_durable.engine.worker import Worker
@@ -39,8 +39,11 @@ def kill_what_is_left() -> None:
 class WorkerProcess:
     """A worker as users run it: a process of its own."""
 
-    def __init__(self, conninfo: str, **settings: str | float) -> None:
+    def __init__(
+        self, conninfo: str, *, through: Sequence[str] = (), **settings: str | float
+    ) -> None:
         self._conninfo = conninfo
+        self._through = through  # a program that runs it, such as `ip netns exec name`
         self._environment = {
             f"PG_DURABLE_{name.upper()}": str(value) for name, value in settings.items()
         }
@@ -49,7 +52,7 @@ class WorkerProcess:
     async def start(self) -> "WorkerProcess":
         """Start it; it may take a moment until it claims."""
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "pg_durable", "worker", self._conninfo, "--quiet",
+            *self._through, sys.executable, "-m", "pg_durable", "worker", self._conninfo, "--quiet",
             env={**os.environ, **self._environment},
         )  # fmt: skip
         _started.append(self)

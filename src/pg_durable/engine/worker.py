@@ -22,6 +22,7 @@ from pg_durable.errors import (
 from pg_durable.settings import Settings
 from pg_durable.store import StoreError
 from pg_durable.wire import ConnectionLost
+from pg_durable.wire.cancelling import cancel_requests_sent
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class Worker:
             if self._doubt is not None:
                 log.warning("beginning afresh: %s", self._doubt)
             await self._serve(session)
+        await cancel_requests_sent()
 
     async def _serve(self, session: Session) -> None:
         self._session = session

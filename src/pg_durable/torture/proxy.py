@@ -192,14 +192,14 @@ class Proxy:
         """
         return self._call(partial(self._cut, ends, reset, share))
 
-    def swallow(self, ways: Way = Way.BOTH, *, share: float = 1.0) -> None:
+    def swallow(self, ways: Way = Way.BOTH, *, share: float = 1.0, new_ones: bool = True) -> None:
         """A black hole: what is sent is lost, though TCP acknowledges it. `heal` resets the
-        connections that lost something."""
+        connections that lost something. Without `new_ones` those that come later are spared."""
 
         def fault(link: Link) -> None:
             link.swallows = ways
 
-        self._inflict(share, fault)
+        self._inflict(share, fault, new_ones=new_ones)
 
     def hold(self, ways: Way = Way.BOTH, *, share: float = 1.0) -> None:
         """A partition: what is sent is delayed until `heal`, and then arrives."""
@@ -304,9 +304,12 @@ class Proxy:
         _without_delay(server)
         return server
 
-    def _inflict(self, share: float, fault: Callable[[Link], None]) -> None:
+    def _inflict(
+        self, share: float, fault: Callable[[Link], None], *, new_ones: bool = True
+    ) -> None:
         def act() -> None:
-            self._faults.append((share, fault))
+            if new_ones:
+                self._faults.append((share, fault))
             for link in self._links:
                 if self._dice.random() < share:
                     fault(link)

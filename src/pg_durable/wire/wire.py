@@ -7,15 +7,15 @@ several times cheaper per statement than its cursors.
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 
 import psycopg
 from psycopg import pq
-from psycopg.pq.abc import PGcancel, PGresult
+from psycopg.pq.abc import PGresult
 
 from pg_durable.errors import LimitExceeded, ServerUnavailable, StepRefused
+from pg_durable.wire.cancelling import cancel_in_server
 
 _COPYING = frozenset({pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH})
 _CHUNK = 256  # rows
@@ -118,7 +118,8 @@ class Wire:
     def close(self) -> None:
         """Close the session at once; the server stops and rolls back what it was doing."""
         if self.lost is None and self._waiting:
-            self._cancel()
+            # A server that computes does not look at its socket; a cancel request reaches it.
+            cancel_in_server(self.pg)
         self._lose(ConnectionLost("the session was closed"))
 
     def _send(self, send: Callable[..., None], *arguments: object) -> None:
@@ -176,13 +177,8 @@ class Wire:
         except psycopg.Error as error:
             self._lose(ConnectionLost(_in_one_line(error)))
         except LimitExceeded as error:
-            self._cancel()
+            cancel_in_server(self.pg)
             self._lose(error)
-
-    def _cancel(self) -> None:
-        # A server that computes does not look at its socket; a cancel request reaches it.
-        cancel = self.pg.get_cancel()
-        self._loop.run_in_executor(None, _cancel_quietly, cancel)
 
     def _answer(self) -> None:
         done, self._results = self._results, []
@@ -213,11 +209,6 @@ class Wire:
 def _close_unwanted(connecting: "asyncio.Future[psycopg.AsyncConnection]") -> None:
     if not connecting.cancelled() and connecting.exception() is None:
         connecting.result().pgconn.finish()
-
-
-def _cancel_quietly(cancel: PGcancel) -> None:
-    with contextlib.suppress(psycopg.Error):
-        cancel.cancel()
 
 
 def _in_one_line(error: Exception) -> str:
