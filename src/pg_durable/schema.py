@@ -155,13 +155,12 @@ async def check_version(wire: Wire) -> tuple[int, int]:
         if code.startswith((b"08", b"57P")):
             raise ConnectionLost("the server is shutting down")
         if result.ntuples != 1 or result.get_value(0, 0) is None:
-            database = (wire.pg.db or b"").decode()
             raise SchemaNotReady(
-                f"Database {database} has no df schema that this role can use.",
+                f"Database {wire.database} has no df schema that this role can use.",
                 hint="Run: pg-durable install. If it is installed, the worker's role lacks the"
                 " rights.",
             )
-    _refuse_encoding((wire.pg.parameter_status(b"server_encoding") or b"").decode())
+    _refuse_encoding(wire.encoding)
     migration = int(result.get_value(0, 0) or b"0")
     newest = scripts.migrations()[-1][0]
     if migration > newest:

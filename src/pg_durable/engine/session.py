@@ -60,7 +60,7 @@ class Session:
         self._http = Http(settings)
         self._context = Context(
             settings=settings,
-            database=(engine.pg.db or b"").decode(),
+            database=engine.database,
             worker=worker,
             pool=self._pool,
             saver=saver,

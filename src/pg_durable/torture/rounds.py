@@ -26,6 +26,11 @@ from pg_durable.torture.violations import Violation
 
 CLIENTS_OF_A_ROLE = 3
 _ROUNDS_OF_A_SERVER = 10
+# What a worker says of an error that it does not reckon with, with the trace that follows.
+_BUGS = re.compile(
+    r"^(?:Traceback|\S+ \S+ ERROR .*(?:ended with an error|cannot be driven)).*\n(?:\D.*\n)*",
+    re.MULTILINE,
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -189,8 +194,7 @@ async def _look(arena: Arena, told: Told) -> list[Violation]:
     for worker in arena.workers:
         found += [Violation("worker", str(worker.number), text) for text in worker.complaints]
     for path, text in arena.log_texts():
-        for match in re.finditer(r"^Traceback .*?(?=^\S+Error|\Z).*?$", text, re.M | re.S):
-            found.append(Violation("traceback", path.name, match[0][-1500:]))
+        found += [Violation("worker log", path.name, said) for said in _BUGS.findall(text)]
     return found
 
 

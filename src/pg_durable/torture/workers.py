@@ -74,7 +74,7 @@ class WorkerProcess:
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "pg_durable", "worker", self.dsn),
-                *("--wait-for-server", "--until-input-ends"),
+                *("--wait-for-server", "--until-input-ends", "--verbose"),
                 env=environment,
                 stdin=asyncio.subprocess.PIPE,  # it ends when we do
                 stdout=log,

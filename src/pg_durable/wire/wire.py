@@ -35,6 +35,9 @@ class Wire:
     def __init__(self, connection: psycopg.AsyncConnection) -> None:
         self._connection = connection
         self.pg = connection.pgconn
+        # Told here, as a lost session cannot be asked.
+        self.database = (self.pg.db or b"").decode()
+        self.encoding = (self.pg.parameter_status(b"server_encoding") or b"").decode()
         self.lost: Exception | None = None
         self.on_notify: Callable[[bytes], None] | None = None
         self.on_lost: Callable[[], None] | None = None

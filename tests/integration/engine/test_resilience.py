@@ -1,9 +1,13 @@
 """One user's workflows, locks and objects never stop or capture anybody else's."""
 
+import gc
+
 import pytest
 from psycopg.rows import TupleRow
 
 from pg_durable.engine.worker import Worker
+from pg_durable.store import Store
+from pg_durable.wire import Wire
 from support.database import Database
 from support.waiting import until
 from support.workers import worker_here
@@ -241,3 +245,33 @@ async def test_a_lock_on_the_engines_tables_is_waited_for(db: Database, worker: 
 
     assert await db.wait(await db.start("'select 1'")) == "completed"
     assert await db.rows("select worker from df._worker_epoch") == before
+
+
+async def test_a_session_lost_while_the_others_of_its_worker_are_opened_does_not_end_the_worker(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen, wires = Store.listen, list[Wire]()
+
+    async def lose_one(store: Store) -> None:
+        await listen(store)
+        if wires:
+            return
+        wires.extend(item for item in gc.get_objects() if isinstance(item, Wire) and not item.lost)
+        await db.rows(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'pg_durable:worker:duroxide'"
+            " and datname = current_database()"
+        )
+
+        async def lost() -> bool:
+            return any(wire.lost for wire in wires)
+
+        await until(lost)
+
+    monkeypatch.setattr(Store, "listen", lose_one)
+    instance = await db.start_sql("select 1")
+
+    async with worker_here(db.conninfo):
+        assert await db.wait(instance) == "completed"
+
+    assert wires
