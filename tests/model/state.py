@@ -29,6 +29,7 @@ class Setting(NamedTuple):
 
     numbers: tuple[int, ...] = (0, 1)  # of each worker; the same twice: two runs of one worker
     lanes: int = 2  # transactions of steps at a time
+    told_apart: bool = False  # these have numbers: which one it is makes a difference
     repeatable_read: bool = False  # the submitting role's default isolation
     old_snapshots: bool = False  # a claim may read nodes as they were when it began
     cancels: bool = False  # the user may cancel
@@ -84,6 +85,7 @@ class Lane(NamedTuple):
     plan: tuple[Change, ...] = ()
     finishes: bool = False
     done: int = 0  # rows of the plan that are written, and locked
+    session: int = 0
     old_snapshot: bool = False  # REPEATABLE READ: one for the whole transaction,
     saw_claim: bool = True  # what it says of the claim,
     old: frozenset[int] = frozenset()  # and which rows have changed since

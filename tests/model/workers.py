@@ -65,6 +65,9 @@ def drive(
         early = rules.steps_wait and under_way & workflow.needs(leaf)
         if len(state.lanes) < setting.lanes and leaf not in under_way and not early:
             lane = Lane(number, index, leaf, old_snapshot=setting.repeatable_read)
+            if setting.told_apart:
+                taken = {other.session for other in state.lanes}
+                lane = lane._replace(session=min({*range(setting.lanes)} - taken))
             if setting.repeatable_read:
                 lane = lane._replace(saw_claim=state.instance.worker == number)
             words = f"{_who(index)} begins {workflow.title(leaf)}: BEGIN, the statement"
@@ -168,7 +171,7 @@ def leases(state: State, setting: Setting) -> Iterator[Action]:
         name = f"worker {setting.numbers.index(number) + 1}"
         if number in state.living:
             after = state
-            if holder == number and not locked(state, INSTANCE):
+            if (lost or holder == number) and not locked(state, INSTANCE):
                 after = due
             after = after._replace(living=after.living - {number})
             yield Action(f"the lease of {name} expires: df._take_over", Kind.FAULT, after)

@@ -20,6 +20,8 @@ class Workflow:
 
     names: ClassVar[tuple[str, ...]]
     steps: ClassVar[frozenset[int]]  # nodes with a statement of the user
+    dsl: ClassVar[str] = ""  # the same for df.start, where it is replayed;
+    ids: ClassVar[str] = ""  # and the last letters of its nodes' ids (by_hand.start)
 
     def title(self, leaf: Leaf) -> str:
         """A leaf, in words."""
@@ -64,6 +66,8 @@ class Chain(Workflow):
 
     names = ("A", "B", "THEN")
     steps = frozenset({0, 1})
+    dsl = "'select ''a''' ~> 'select ''b'''"
+    ids = "abf"
 
     def leaves(self, nodes: tuple[Node, ...]) -> tuple[Leaf, ...]:
         return next((((n, 1),) for n in (0, 1) if nodes[n].status != "completed"), ())
@@ -82,6 +86,8 @@ class Step(Workflow):
 
     names = ("A",)
     steps = frozenset({0})
+    dsl = "'select ''a'''"
+    ids = "a"
 
     def leaves(self, nodes: tuple[Node, ...]) -> tuple[Leaf, ...]:
         return () if nodes[0].status == "completed" else ((0, 1),)
@@ -95,6 +101,8 @@ class Loop(Workflow):
 
     names = ("A", "LOOP")
     steps = frozenset({0})
+    dsl = "df.loop('select ''a''')"
+    ids = "af"
     last = 2
 
     def leaves(self, nodes: tuple[Node, ...]) -> tuple[Leaf, ...]:
@@ -143,6 +151,8 @@ class Race(Workflow):
 
     names = ("B1", "B2", "A", "RACE")
     steps = frozenset({0, 1, 2})
+    dsl = "('select ''a''' ~> 'select ''b''') | 'select ''c'''"
+    ids = "abcf"
 
     def leaves(self, nodes: tuple[Node, ...]) -> tuple[Leaf, ...]:
         if nodes[3].status == "completed":
@@ -171,6 +181,8 @@ class Join(Workflow):
 
     names = ("A", "B", "JOIN")
     steps = frozenset({0, 1})
+    dsl = "'select ''a''' & 'select ''b'''"
+    ids = "abf"
 
     def leaves(self, nodes: tuple[Node, ...]) -> tuple[Leaf, ...]:
         return tuple((n, 1) for n in (0, 1) if nodes[n].status != "completed")
