@@ -45,8 +45,9 @@ begin
           and n.stopped_through < p_generations[i]
           and (n.generation < p_generations[i]
                or n.generation = p_generations[i] and n.status in ('pending', 'running'));
-        v_all := v_all and found;
-        if p_details[i] is not null then
+        if not found then
+          v_all := false;
+        elsif p_details[i] is not null then
           perform df._record_more(p_instance, p_nodes[i], p_details[i]::jsonb);
         end if;
     end case;
@@ -107,7 +108,9 @@ begin
     and n.id = p_node
     and n.stopped_through < p_generation
     and (n.generation < p_generation
-         or n.generation = p_generation and n.status in ('pending', 'running'));
+         or n.generation = p_generation and n.status in ('pending', 'running'))
+    -- A late writer must not lead back to an iteration that is over.
+    and coalesce(n.iteration, 0) < v_iteration;
   if not found or (p_state ->> 'root') is null then
     return found;
   end if;
