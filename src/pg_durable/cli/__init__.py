@@ -48,6 +48,9 @@ def main() -> None:
     except PgDurableError as error:
         note(one_line(str(error)))
         sys.exit(1)
+    except UnicodeEncodeError as error:  # Python keeps bytes of the command line that are no text
+        note(f"{error.object[:60]!r} is not UTF-8 text, and cannot be sent to PostgreSQL.")
+        sys.exit(1)
     finally:
         _flush()
 

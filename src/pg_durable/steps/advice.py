@@ -16,6 +16,11 @@ def hint_for(statement: str, details: Mapping[str, object]) -> str | None:
     """
     if details.get("sqlstate") != _SYNTAX_ERROR or "hint" in details:
         return None
+    if statement.lstrip().startswith("{"):
+        return (
+            "A text that begins with { is a workflow only if it is a JSON object with a node_type;"
+            " this one is not, so it was taken for SQL."
+        )
     position = details.get("position")
     if position is None:
         if re.search(r";\s*\S", statement):

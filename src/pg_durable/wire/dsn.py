@@ -44,7 +44,7 @@ def parse_dsn(dsn: str) -> dict[str, str]:
         return {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
     except ProgrammingError as error:
         raise ServerUnavailable(
-            f"The connection string cannot be read: {str(error).strip()}.",
+            f"The connection string cannot be read: {_without_values(str(error).strip(), dsn)}.",
             hint="Use a URI (postgresql://user@host/database) or keywords (host=… dbname=…).",
         ) from None
 
@@ -52,6 +52,18 @@ def parse_dsn(dsn: str) -> dict[str, str]:
 def same_server(dsn: str, session: PGconn) -> str:
     """The connection string, but leading to the server of a session alone."""
     return make_conninfo("", **at_server_of(session, parse_dsn(dsn)))
+
+
+def _without_values(words: str, dsn: str) -> str:
+    """What libpq says of a connection string, with nothing quoted from it but names of options:
+    the rest may be a password, or have one in it."""
+
+    def shown(quoted: re.Match[str]) -> str:
+        is_sign = quoted[1] is None
+        is_name = not is_sign and re.fullmatch("[a-z_]+", quoted[1]) and f"{quoted[1]}=" in dsn
+        return quoted[0] if is_sign or is_name else '"…"'
+
+    return re.sub(r'"[]=:/]"|"(.*)"', shown, words, flags=re.DOTALL)
 
 
 def worker_dsn(dsn: str, purpose: str) -> str:

@@ -21,6 +21,7 @@ _SETTINGS = {
     "PG_DURABLE_LOOP_MIN_INTERVAL": "0",
     "PG_DURABLE_POLL_INTERVAL": "0.2",
     "PG_DURABLE_MAX_ATTEMPTS": "3",
+    "PG_DURABLE_MAX_LOOP_ITERATIONS": "50",
 }
 
 
@@ -41,20 +42,35 @@ class Served:
         assert row is not None
         return row[0]
 
-    def outcomes(self, instances: Sequence[str], within: float = DEADLINE) -> dict[str, list[str]]:
-        """The status and output of instances, when all have ended."""
+    def outcomes(
+        self, instances: Sequence[str], within: float = DEADLINE, *, or_waiting: bool = False
+    ) -> dict[str, list[str]]:
+        """The status and output of instances, when all have ended (or wait for what takes longer:
+        those are left out)."""
         end = time.monotonic() + within
         while True:
             rows = self.owner.execute(
-                "select id, status, output, attempts from df.instances where id = any (%s)",
+                "select id, status, output from df.instances where id = any (%s)",
                 (list(instances),),
             ).fetchall()
-            left = [row for row in rows if row[1] not in ("completed", "failed", "cancelled")]
+            left = [row[0] for row in rows if row[1] not in ("completed", "failed", "cancelled")]
+            if or_waiting:
+                left = [id_ for id_ in left if not self._waits(id_)]
             if not left:
-                return {row[0]: [row[1], row[2] or ""] for row in rows}
+                return {id_: [status, output or ""] for id_, status, output in rows
+                        if status in ("completed", "failed", "cancelled")}  # fmt: skip
             self.assert_alive()
             assert time.monotonic() < end, f"not ended: {left}\n{self.log()[-4000:]}"
             time.sleep(0.02)
+
+    def _waits(self, instance: str) -> bool:
+        """Whether it is parked, for something that will come."""
+        row = self.owner.execute(
+            "select waits_for ~ '^(signal|next tick|next iteration|until) '"
+            " from df.waiting_for(%s)",
+            (instance,),
+        ).fetchone()
+        return row is not None and bool(row[0])
 
     def log(self) -> str:
         """What the worker has said."""

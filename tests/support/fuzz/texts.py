@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 # All that PostgreSQL can hold, but its NUL.
-CHARACTERS = st.characters(blacklist_characters="\0", blacklist_categories=("Cs",))
+CHARACTERS = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 TEXTS = st.sampled_from(
     [

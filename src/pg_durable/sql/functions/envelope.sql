@@ -20,13 +20,28 @@ returns boolean
 immutable parallel safe
 return left(ltrim(value, E' \t\r\n'), 1) = '{';
 
--- The text as JSON, or null when it is none.
+-- The text as JSON, or null when it is none. The type json lets escapes pass that stand for no
+-- character; whoever looks at a field would stumble over them.
 create or replace function df._json(value text)
 returns json
 language plpgsql immutable strict
 as $$
+declare
+  v_json json;
 begin
-  return value::json;
+  v_json := value::json;
+  if strpos(value, '\u') > 0 and value ~* '\\u(0000|d[89a-f])' then
+    begin
+      perform value::jsonb;
+    exception when invalid_text_representation or untranslatable_character then
+      raise exception using
+        errcode = 'WF001',
+        message = format('Invalid JSON: an escape in it stands for no character, at %s',
+                         df._cut(substring(value from '(?i).{0,20}\\u(?:0000|d[89a-f]).*'), 60)),
+        hint = 'PostgreSQL texts hold neither \u0000 nor half of a surrogate pair, such as \ud800.';
+    end;
+  end if;
+  return v_json;
 exception
   when invalid_text_representation or untranslatable_character then
     return null;

@@ -23,7 +23,7 @@ returns text
 language plpgsql stable
 as $$
 declare
-  v_partial json := partial_if::json;
+  v_partial json := df._json(partial_if);
 begin
   if (v_partial ->> '_partial_if') is distinct from 'true' then
     raise exception using
