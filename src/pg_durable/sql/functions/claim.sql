@@ -66,7 +66,6 @@ end $$;
 create or replace function df._heartbeat(p_worker bigint) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set synchronous_commit = off
 as $$
 begin
   update df._worker_epoch set last_seen_at = clock_timestamp() where worker = p_worker;
@@ -132,7 +131,7 @@ $$;
 -- Where there is nothing to claim, one row without an id says in how many seconds the next instance
 -- is due, leaving out those that are already (whoever holds one in an open transaction would have
 -- us ask for ever); null when none ever is by itself.
--- The commit need not be awaited: after a crash an unrecorded claim is simply due again.
+-- The worker does not wait for the disk here: after a crash an unrecorded claim is simply due again.
 create or replace function df._claim(p_worker bigint, p_limit int, p_without json default null)
 returns table (
   id text, label text, database text, role text, root_node text,
@@ -140,7 +139,6 @@ returns table (
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set synchronous_commit = off
 set enable_seqscan = off        -- the plans are kept, also those made while the table was small
 as $$
 declare
