@@ -55,7 +55,7 @@ class Housekeeper:
         if self._settings.max_management_connections < 2:
             yield self._shared
             return
-        wire = await Wire.connect(worker_dsn(self._settings.dsn, "management"))
+        wire = await Wire.connect(worker_dsn(self._settings.dsn, "management", durable=False))
         try:
             yield Store(wire, self._schema)
         finally:

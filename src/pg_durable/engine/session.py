@@ -95,14 +95,14 @@ class Session:
     async def _open(cls, settings: Settings, name: str) -> "Session":
         wires: list[Wire] = []
         try:
-            control = await Wire.connect(worker_dsn(settings.dsn, "poll"))
+            control = await Wire.connect(worker_dsn(settings.dsn, "poll", durable=False))
             wires.append(control)
             settings = replace(settings, dsn=same_server(settings.dsn, control.pg))
             schema = await check_version(control)
             store = Store(control, schema)
             names = [item.name for item in numbers()]
             settings = settings.with_those_of_database(await store.settings(names))
-            engine = await Wire.connect(worker_dsn(settings.dsn, "duroxide"))
+            engine = await Wire.connect(worker_dsn(settings.dsn, "duroxide", durable=False))
             wires.append(engine)
             saves = await Wire.connect(worker_dsn(settings.dsn, "management"))
             wires.append(saves)

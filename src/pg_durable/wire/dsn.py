@@ -66,9 +66,14 @@ def _without_values(words: str, dsn: str) -> str:
     return re.sub(r'"[]=:/]"|"(.*)"', shown, words, flags=re.DOTALL)
 
 
-def worker_dsn(dsn: str, purpose: str) -> str:
-    """The worker's own sessions, told apart in pg_stat_activity by their purpose."""
-    return _with_defaults(parse_dsn(dsn), purpose, _WORKER_OPTIONS)
+def worker_dsn(dsn: str, purpose: str, *, durable: bool = True) -> str:
+    """The worker's own sessions, told apart in pg_stat_activity by their purpose.
+
+    Without `durable`, commits do not wait for the disk, nor for a standby: for what a crash of the
+    server undoes anyway, such as claims. A step's commit takes all before it along.
+    """
+    options = _WORKER_OPTIONS if durable else _WORKER_OPTIONS | {"synchronous_commit": "off"}
+    return _with_defaults(parse_dsn(dsn), purpose, options)
 
 
 def step_dsn(dsn: str, role: str, database: str | None, *, lease: float = 0.0) -> str:

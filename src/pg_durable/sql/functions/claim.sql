@@ -134,7 +134,7 @@ $$;
 -- Where there is nothing to claim, one row without an id says in how many seconds the next instance
 -- is due, leaving out those that are already (whoever holds one in an open transaction would have
 -- us ask for ever); null when none ever is by itself.
--- The commit need not be awaited: after a crash an unrecorded claim is simply due again.
+-- The worker does not wait for the disk here: after a crash an unrecorded claim is simply due again.
 create or replace function df._claim(p_worker bigint, p_limit int, p_without json default null)
 returns table (
   id text, label text, database text, role text, root_node text,
@@ -142,7 +142,6 @@ returns table (
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set synchronous_commit = off
 set enable_seqscan = off        -- the plans are kept, also those made while the table was small
 as $$
 declare

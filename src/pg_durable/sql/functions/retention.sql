@@ -11,7 +11,6 @@ create or replace function df._remove_ended(
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set synchronous_commit = off
 set lock_timeout = '250ms'
 set enable_seqscan = off        -- the plans are kept, also those made while the table was small
 as $$
