@@ -11,7 +11,7 @@ _ALL = (
         counts={"one_step": 1_500, "chain_10": 300},
         processes=2,
         how="started in the process that runs them (no queue in between), 16 at a time,"
-        " each step a transaction of its datasource",
+        " by ordinary steps, which it records afterwards",
     ),
     Peer(
         name="absurd",
