@@ -12,7 +12,7 @@ test: .venv/ready
 	$(BIN)/pytest
 
 # Random graphs by the thousand, also with workers that are killed: a quarter of an hour at most.
-test-long: .venv/ready
+test-long: .venv/ready .venv/peers
 	$(BIN)/pytest -n0 -s tests/long
 
 # On PostgreSQL 14 to 18, or some: make test-matrix MAJORS="14 18"

@@ -130,7 +130,7 @@ def _sleepers(axes: Any, figures: dict[str, Figure]) -> bool:
 def _colour(name: str) -> str:
     if name == LIMIT:
         return "#b0b0b0"
-    return "#c8763c" if name.partition("_")[0] in PEERS else _OURS
+    return "#c8763c" if any(name.startswith(f"{peer}_") for peer in PEERS) else _OURS
 
 
 def _bins(samples: tuple[float, ...]) -> list[float]:
