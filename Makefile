@@ -13,7 +13,7 @@ test: .venv/ready
 
 # Random graphs by the thousand, also with workers that are killed, and bad input of every kind: half
 # an hour at most.
-test-long: .venv/ready
+test-long: .venv/ready .venv/peers
 	$(BIN)/pytest -n0 -s tests/long
 	PG_DURABLE_FUZZ_DEPTH=20 $(BIN)/pytest -n0 --timeout 1800 tests/fuzz
 

@@ -26,7 +26,7 @@ _LIBRARIES = ("psycopg", "orjson", "uvloop")
 
 def describe(session: psycopg.Connection) -> dict[str, str]:
     """The machine, the server, its settings and all versions, as pairs to print."""
-    settings = dict(
+    settings: dict[str, str] = dict(
         session.execute(
             "select name, current_setting(name) from pg_settings where name = any(%s)",
             [list(_SETTINGS)],

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from pg_durable.bench.figures import Figure
+from pg_durable.bench.peers import PEERS
 from pg_durable.bench.results import Results
 from pg_durable.bench.suite import LIMIT
 from pg_durable.errors import NotFound
 
 _STEPS = "_steps_per_s"
-_BINS = 60
+_BINS = 40
+_OURS = "#336791"
 
 
 def require_plots() -> None:
@@ -52,7 +54,7 @@ def _drawn(results: Results, folder: Path) -> Iterator[Path]:
     ):
         figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
         if fill(axes, results.figures):
-            figure.text(0.99, 0.01, _source(results), ha="right", fontsize=6, color="grey")
+            figure.suptitle(_source(results), x=0.99, ha="right", fontsize=7, color="grey")
             file = folder / f"{name}.png"
             figure.savefig(file, dpi=120)
             yield file
@@ -69,11 +71,12 @@ def _throughput(axes: Any, figures: dict[str, Figure]) -> bool:
     labels = ["pgbench, the limit" if name == LIMIT else name.removesuffix(_STEPS).replace("_", " ")
               for name, _ in ordered]  # fmt: skip
     medians = [figure.median for _, figure in ordered]
+    colours = [_colour(name) for name, _ in ordered]
     errors = [
         [figure.median - min(figure.values) for _, figure in ordered],
         [max(figure.values) - figure.median for _, figure in ordered],
     ]
-    bars = axes.barh(labels, medians, xerr=errors, color="#336791", ecolor="grey")
+    bars = axes.barh(labels, medians, xerr=errors, color=colours, ecolor="grey")
     axes.bar_label(bars, [f"{median:,.0f}" for median in medians], padding=8, fontsize=8)
     axes.set_xlabel("steps per second; the lines go from the lowest run to the highest")
     axes.set_title("Throughput")
@@ -92,11 +95,17 @@ def _latency(axes: Any, figures: dict[str, Figure]) -> bool:
         if name in figures and figures[name].samples:
             samples = figures[name].samples
             label += f": p50 {figures[name].median:.1f} ms"
-            axes.hist(samples, bins=_bins(samples), density=True, histtype="step", label=label)
+            axes.hist(
+                samples,
+                bins=_bins(samples),
+                weights=[100 / len(samples)] * len(samples),
+                histtype="step",
+                label=label,
+            )
             drawn = True
     axes.set_xscale("log")
     axes.set_xlabel("milliseconds")
-    axes.set_ylabel("density")
+    axes.set_ylabel("percent")
     axes.set_title("Latency")
     if drawn:
         axes.legend(fontsize=8)
@@ -108,7 +117,7 @@ def _sleepers(axes: Any, figures: dict[str, Figure]) -> bool:
     if not all(name in figures for name in names):
         return False
     count, growth, late = (figures[name] for name in names)
-    axes.hist(late.samples, bins=_BINS, color="#336791")
+    axes.hist(late.samples, bins=_BINS, color=_OURS)
     axes.set_xlabel("milliseconds between when a sleep was over and when the instance had ended")
     axes.set_ylabel("instances")
     axes.set_title(
@@ -116,6 +125,12 @@ def _sleepers(axes: Any, figures: dict[str, Figure]) -> bool:
         f" the worker's memory grew by {growth.median:.1f} MB"
     )
     return True
+
+
+def _colour(name: str) -> str:
+    if name == LIMIT:
+        return "#b0b0b0"
+    return "#c8763c" if any(name.startswith(f"{peer}_") for peer in PEERS) else _OURS
 
 
 def _bins(samples: tuple[float, ...]) -> list[float]:

@@ -11,7 +11,7 @@ from pg_durable import __version__
 
 COMMANDS = (
     "up", "worker", "install", "extension", "psql", "start", "list", "show", "explain", "wait",
-    "signal", "cancel", "doctor", "demo", "soak", "torture", "version",
+    "signal", "cancel", "doctor", "demo", "bench", "soak", "torture", "version",
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """What must not grow with the number of instances or roles: sleepers, tenants, history."""
 
+import asyncio
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,10 @@ from pg_durable.bench.lab import Lab
 from pg_durable.bench.measures.drain import Drained, drain, drain_beside, start_many, warm_up
 from pg_durable.bench.measures.measure import Measure
 from pg_durable.bench.measures.throughput import CHAIN_10, ONE_STEP
+from pg_durable.schema import check_version
+from pg_durable.store import Store
+from pg_durable.wire import Wire
+from pg_durable.wire.dsn import worker_dsn
 
 _MILLION = 1_000_000
 _BATCH = 50_000
@@ -23,8 +28,8 @@ _SETTLED = """
       select from df.instances
       where worker is not null or (due_at <= now() and status in ('pending', 'running')))
 """
-# As a worker does it, and taken back. The planner is warm after the first.
-_CLAIM = "select count(*) from df._claim((select max(worker) from df._worker_epoch), 80)"
+_CLAIMED = 80  # at most, as a worker does by default
+_WARM_UP = 10
 _LATE = """
     select (1000 * extract(epoch from completed_at - created_at) - %s)::float8
     from df.instances
@@ -50,7 +55,7 @@ def _sleepers(lab: Lab) -> Iterable[Reading]:
         yield Reading(name="sleepers_worker_memory_before", value=before, unit="MB")
         yield Reading(name="sleepers_worker_memory_growth", value=_memory(workers) - before,
                       unit="MB")  # fmt: skip
-        claims = list(_claim_times(lab, lab.count(50)))
+        claims = asyncio.run(_claim_times(lab.dsn, lab.count(100)))
         yield from latencies("sleepers_claim", claims)
 
         seconds = 3
@@ -75,14 +80,21 @@ def _memory(workers: list[psutil.Process]) -> float:
     return sum(worker.memory_info().rss for worker in workers) / 1e6
 
 
-def _claim_times(lab: Lab, count: int) -> Iterable[float]:
-    for number in range(count + 5):
-        with lab.session.transaction(force_rollback=True):
+async def _claim_times(dsn: str, count: int) -> list[float]:
+    """How long it takes to find that nothing is due, as a worker asks for it, in ms."""
+    wire = await Wire.connect(worker_dsn(dsn, "bench"))
+    try:
+        store = Store(wire, await check_version(wire))
+        worker = await store.register("bench")
+        taken = []
+        for _ in range(_WARM_UP + count):
             begun = time.perf_counter()
-            lab.value(_CLAIM)
-            taken = 1000 * (time.perf_counter() - begun)
-        if number >= 5:
-            yield taken
+            await store.claim(worker, _CLAIMED)
+            taken.append(1000 * (time.perf_counter() - begun))
+        await store.unregister(worker)
+    finally:
+        wire.close()
+    return taken[_WARM_UP:]
 
 
 def _tenants(lab: Lab) -> Iterable[Reading]:

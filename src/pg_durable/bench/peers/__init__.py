@@ -8,6 +8,7 @@
 | tally              | how many steps such a process has run                      |
 | shape              | what the modules of the single peers share                 |
 | dbos_peer          | dbos                                                       |
+| dbos_tx_peer       | dbos with its datasource                                   |
 | absurd_peer        | absurd-sdk                                                 |
 | duroxide_peer      | duroxide                                                   |
 | procrastinate_peer | procrastinate, a queue of jobs: one step only              |

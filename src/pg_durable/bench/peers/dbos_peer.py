@@ -1,61 +1,66 @@
-"""dbos: workflows whose steps are transactions of its datasource, committed with their record.
+"""dbos: workflows of steps, started in the process that runs them, which spares dbos its queue.
 
-Workflows are started in the process that runs them, which spares dbos its queue.
+A step does its statement in a session of its own, and dbos records it afterwards: at least once.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
-from dbos import DBOS, SQLAlchemyDatasource
-from sqlalchemy import text
+from dbos import DBOS
+from psycopg_pool import ConnectionPool
 
 from pg_durable.bench.peers.shape import STEPS, start_tally, uri
 
-_AT_ONCE = 16
+AT_ONCE = 16
 
 
 def prepare(dsn: str, shape: str, count: int) -> None:
     """Make its tables. The work is started by those who do it."""
-    _launch(dsn)
+    launch(dsn)
     DBOS.destroy()
 
 
 def work(dsn: str, shape: str, count: int) -> None:
-    """Start so many workflows, some at a time, and wait for each."""
+    """Run so many workflows, some at a time."""
     tally = start_tally()
-    datasource = _launch(dsn)
-    steps = STEPS[shape]
+    launch(dsn)
+    sessions = ConnectionPool(
+        dsn, min_size=AT_ONCE, max_size=AT_ONCE, kwargs={"autocommit": True}, open=True
+    )
 
     def select_one() -> int:
         tally.add_one()
-        return int(datasource.sql_session().execute(text("select 1 as a")).scalar_one())
+        with sessions.connection() as session:
+            row = session.execute("select 1 as a").fetchone()
+        assert row is not None
+        return int(row[0])
 
-    step = datasource.transaction()(select_one)
+    run_workflows(DBOS.step()(select_one), STEPS[shape], count)
+
+
+def launch(dsn: str) -> None:
+    """Start dbos in this process."""
+    DBOS(
+        config={
+            "name": "bench",
+            "system_database_url": uri(dsn, "postgresql+psycopg"),
+            "sys_db_pool_size": AT_ONCE,
+            "max_executor_threads": AT_ONCE,
+            "log_level": "ERROR",
+        }
+    )
+    DBOS.launch()
+
+
+def run_workflows(step: Callable[[], int], steps: int, count: int) -> None:
+    """Run so many workflows of so many steps, some at a time, and wait to be killed."""
 
     def run_steps() -> None:
         for _ in range(steps):
             step()
 
     workflow = DBOS.workflow()(run_steps)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(lambda _: workflow(), range(count)))
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(lambda _: workflow(), range(count)))
     Event().wait()
-
-
-def _launch(dsn: str) -> SQLAlchemyDatasource:
-    url = uri(dsn, "postgresql+psycopg")
-    DBOS(
-        config={
-            "name": "bench",
-            "system_database_url": url,
-            "sys_db_pool_size": _AT_ONCE,
-            "max_executor_threads": _AT_ONCE,
-            "log_level": "ERROR",
-            "use_listen_notify": True,
-        }
-    )
-    datasource = SQLAlchemyDatasource.create(
-        url, engine_kwargs={"pool_size": _AT_ONCE, "max_overflow": 0}
-    )
-    DBOS.launch()
-    return datasource

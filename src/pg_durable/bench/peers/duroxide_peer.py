@@ -37,7 +37,7 @@ def work(dsn: str, shape: str, count: int) -> None:
     runtime = Runtime(
         PostgresProvider.connect_with_schema(uri(dsn), _SCHEMA),
         RuntimeOptions(
-            orchestration_concurrency=8, worker_concurrency=16, dispatcher_poll_interval_ms=10
+            orchestration_concurrency=8, worker_concurrency=8, dispatcher_poll_interval_ms=10
         ),
     )
     runtime.register_activity("select_one", select_one)

@@ -11,7 +11,16 @@ _ALL = (
         counts={"one_step": 1_500, "chain_10": 300},
         processes=2,
         how="started in the process that runs them (no queue in between), 16 at a time,"
-        " each step a transaction of its datasource",
+        " by ordinary steps, which it records afterwards: at least once",
+    ),
+    Peer(
+        name="dbos_tx",
+        packages=("dbos",),
+        module="pg_durable.bench.peers.dbos_tx_peer",
+        done="select count(*) from dbos.workflow_status where status = 'SUCCESS'",
+        counts={"one_step": 1_500, "chain_10": 300},
+        processes=2,
+        how="as dbos, each step a transaction of its datasource: exactly once",
     ),
     Peer(
         name="absurd",
@@ -28,8 +37,8 @@ _ALL = (
         module="pg_durable.bench.peers.duroxide_peer",
         done="select count(*) from bench.executions where status = 'Completed'",
         counts={"one_step": 800, "chain_10": 150},
-        processes=1,
-        how="PostgreSQL provider; its runtime has threads of its own: 8 for orchestrations, 16 for"
+        processes=2,
+        how="PostgreSQL provider; each runtime has threads of its own: 8 for orchestrations, 8 for"
         " activities, polling every 10 ms",
     ),
     Peer(
@@ -48,7 +57,7 @@ _ALL = (
         done="select count(*) from pgqueuer_log where status = 'successful'",
         counts={"one_step": 10_000},
         processes=2,
-        how="psycopg driver, batches of 100",
+        how="psycopg driver, batches of 300",
     ),
 )
 PEERS = {peer.name: peer for peer in _ALL}

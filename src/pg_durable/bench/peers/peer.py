@@ -1,8 +1,8 @@
 """What a peer is, and how its throughput is measured.
 
 All work is handed over first, then the peer's processes are started. Measuring begins when they
-have run a tenth of all steps, so that starting up does not count, and ends when by the peer's own tables
-nearly all instances are done: without the last few, which cannot keep all processes busy.
+have run a tenth of all steps, so that starting up does not count. It ends when by the peer's own
+tables nearly all instances are done: without the last few, which cannot keep all processes busy.
 """
 
 import os

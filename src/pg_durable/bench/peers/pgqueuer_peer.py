@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 from pg_durable.bench.peers.shape import start_tally
 
 _AT_ONCE = 10
-_BATCH = 100
+_BATCH = 300
 
 
 def prepare(dsn: str, shape: str, count: int) -> None:

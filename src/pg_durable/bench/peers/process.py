@@ -1,7 +1,8 @@
 """One process of a peer: `python -m pg_durable.bench.peers.process MODULE FUNCTION SHAPE COUNT`.
 
-The function `prepare` makes the peer's tables and hands over the work; `work` does it until it is killed. Which
-database: $PG_DURABLE_DSN. It ends with its standard input, so that it does not outlive its parent.
+The function `prepare` makes the peer's tables and hands over the work; `work` does it until it is
+killed. Which database: $PG_DURABLE_DSN. The process ends with its standard input, so that it does
+not outlive its parent.
 """
 
 import importlib
