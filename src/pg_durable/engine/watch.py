@@ -45,11 +45,14 @@ class SchemaWatch:
 
 def is_misfit(error: BaseException | None) -> bool:
     """Whether the server did not know what we have called, or something below came of that."""
-    match error:
-        case None:
-            return False
-        case StoreError():
-            return error.code in MISFITS
-        case Rejected():
-            return error.sqlstate in MISFITS and not error.of_the_user
-    return is_misfit(error.__cause__)
+    # A lost session fails many with one exception, whose causes may lead back to it.
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        match error:
+            case StoreError():
+                return error.code in MISFITS
+            case Rejected():
+                return error.sqlstate in MISFITS and not error.of_the_user
+        error = error.__cause__
+    return False

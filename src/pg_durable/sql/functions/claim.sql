@@ -126,6 +126,80 @@ as $$
     ~* '^\s*(t|tr|tru|true|y|ye|yes|on|1)\s*$'
 $$;
 
+-- Of each role that has anything in the queue, when its oldest is due. The index has the roles in
+-- order, and the oldest of each first: one probe for each role.
+--
+-- While somebody's transaction holds vacuum back, each probe passes all that was claimed since: dead
+-- entries, which come first. If that took long, the next looks begin where this one got to, at the
+-- roles that it found, and the whole is looked through only so often that it takes a twentieth of the
+-- time; or a third, while nothing is found. Hence a start that was committed late, or is of another
+-- role, is found a little later. The session remembers in df.claims where it got to: [[since when, for how long], [role, due], …].
+create or replace function df._look_for_due(p_now timestamptz)
+returns table (role regrole, due_at timestamptz)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off        -- the plans are kept, also those made while the table was small
+as $$
+declare
+  v_known json := nullif(current_setting('df.claims', true), '')::json;
+  v_again json[] := '{}';       -- what the next look is to know
+  v_begun float8 := extract(epoch from clock_timestamp());
+  v_last float8 := v_known #>> '{0,0}';
+  v_took float8 := v_known #>> '{0,1}';
+  v_any boolean := false;
+begin
+  if v_begun < v_last + 20 * v_took then
+    v_again := v_again || (v_known -> 0);
+    for role, due_at in
+      select (k.value ->> 0)::oid::regrole, (k.value ->> 1)::timestamptz
+      from json_array_elements(v_known) with ordinality k
+      where k.ordinality > 1
+    loop
+      select i.due_at into due_at
+      from df.instances i
+      where i.submitted_by = role
+        and i.due_at >= _look_for_due.due_at
+      order by i.due_at
+      limit 1;
+      if found then
+        v_any := v_any or due_at <= p_now;
+        return next;
+      end if;
+      -- Whoever starts something may commit it a little after it is due.
+      v_again := v_again || json_build_array(role::oid, least(due_at, p_now - interval '1 s'));
+    end loop;
+    if v_any or v_begun < v_last + 2 * v_took then
+      perform set_config('df.claims', array_to_json(v_again)::text, false);
+      if not v_any then       -- soon there may be more to find
+        due_at := to_timestamp(v_last + 2 * v_took);
+        return next;
+      end if;
+      return;
+    end if;
+    v_again := '{}';
+  end if;
+
+  role := 0::oid::regrole;
+  loop
+    select i.submitted_by, i.due_at into role, due_at
+    from df.instances i
+    where i.submitted_by > role
+      and i.due_at is not null
+    order by i.submitted_by, i.due_at
+    limit 1;
+    exit when not found;
+    v_again := v_again || json_build_array(role::oid, due_at);
+    return next;
+  end loop;
+  v_took := extract(epoch from clock_timestamp()) - v_begun;
+  if v_took > 0.0005 + 0.0002 * cardinality(v_again) then
+    perform set_config(
+      'df.claims', array_to_json(array[json_build_array(v_begun, v_took)] || v_again)::text, false);
+  elsif v_known is not null then
+    perform set_config('df.claims', '', false);
+  end if;
+end $$;
+
 -- Claim up to p_limit due instances for p_worker, with their graphs: of each role that has any the
 -- same share, oldest first; of roles in p_without none. So no role waits for another's queue to end.
 -- Skips rows another worker is claiming; an instance is claimed by one worker at a time.
@@ -147,10 +221,10 @@ as $$
 declare
   v_now timestamptz := statement_timestamp();
   v_without regrole[] := '{}';
-  v_role regrole := 0::oid::regrole;
-  v_due timestamptz;
   v_roles regrole[] := '{}';    -- with something due
+  v_oldest timestamptz[] := '{}';   -- of each of these
   v_next timestamptz;
+  v_look record;
 begin
   if p_without is not null then
     v_without := array(
@@ -159,19 +233,12 @@ begin
       join pg_roles r on r.rolname = w.role);
   end if;
 
-  -- The index has the roles in order, and the oldest of each first: one probe for each role.
-  loop
-    select i.submitted_by, i.due_at into v_role, v_due
-    from df.instances i
-    where i.submitted_by > v_role
-      and i.due_at is not null
-    order by i.submitted_by, i.due_at
-    limit 1;
-    exit when not found;
-    if v_due > v_now then
-      v_next := least(v_next, v_due);
-    elsif v_role <> all (v_without) then
-      v_roles := v_roles || v_role;
+  for v_look in select * from df._look_for_due(v_now) loop
+    if v_look.due_at > v_now then
+      v_next := least(v_next, v_look.due_at);
+    elsif v_look.role <> all (v_without) then
+      v_roles := v_roles || v_look.role;
+      v_oldest := v_oldest || v_look.due_at;
     end if;
   end loop;
 
@@ -183,15 +250,15 @@ begin
       where i.id = any (array(
         select d.id
         from (
-          select r.role
-          from unnest(v_roles) r (role)
+          select r.role, r.oldest
+          from unnest(v_roles, v_oldest) r (role, oldest)
           order by random()           -- when there are more of them than there is room for
         ) r
         cross join lateral (
           select x.id
           from df.instances x
           where x.submitted_by = r.role
-            and x.due_at <= v_now
+            and x.due_at between r.oldest and v_now
           order by x.due_at
           limit (p_limit - 1) / cardinality(v_roles) + 1
           for no key update skip locked   -- not stopped by a sender of a signal
@@ -267,6 +334,7 @@ $$;
 
 revoke execute on function
   df._register(text), df._unregister(bigint), df._heartbeat(bigint),
-  df._take_over(bigint, float8), df._claim(bigint, int, json), df._results(text),
+  df._take_over(bigint, float8), df._look_for_due(timestamptz), df._claim(bigint, int, json),
+  df._results(text),
   df._lost(bigint, json)
 from public;
