@@ -8,6 +8,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from pg_durable.client import Client
+from pg_durable.errors import ServerUnavailable
 from pg_durable.schema import install
 from pg_durable.torture.replicas import Replicas
 from support.database import Database
@@ -38,7 +40,7 @@ async def worker(replicas: Replicas) -> AsyncIterator[WorkerProcess]:
     await worker.stop()
 
 
-class Client:
+class Starter:
     """Starts workflows one after another, and notes which of them the server acknowledged."""
 
     def __init__(self, dsn: str, number: int) -> None:
@@ -75,7 +77,7 @@ async def test_a_primary_killed_again_and_again_under_load_loses_and_doubles_not
     await create_ledger(first)
     await first.close()
     another = await WorkerProcess(replicas.dsn()).start()
-    clients = [Client(replicas.dsn(), number) for number in range(CLIENTS)]
+    clients = [Starter(replicas.dsn(), number) for number in range(CLIENTS)]
     starting = [asyncio.create_task(client.run()) for client in clients]
 
     for _ in range(FAILOVERS):
@@ -103,6 +105,25 @@ async def test_a_primary_killed_again_and_again_under_load_loses_and_doubles_not
     assert replicas.failovers == FAILOVERS
     await db.close()
     await another.stop()
+
+
+async def test_on_a_standby_one_may_look_and_is_told_why_nothing_can_be_changed(
+    replicas: Replicas,
+) -> None:
+    async with await Client.connect(replicas.dsn()) as client:
+        instance = await client.start("'select 1'")
+
+    async with await Client.connect(replicas.standby.dsn()) as client:
+
+        async def replicated() -> bool:
+            return bool((await client.list_instances()).instances)
+
+        await until(replicated)
+        assert (await client.instance(instance)).status == "pending"
+        with pytest.raises(ServerUnavailable, match="standby"):
+            await client.start("'select 1'")
+        with pytest.raises(ServerUnavailable, match="standby"):
+            await client.cancel(instance)
 
 
 async def _until_steps_are_made(replicas: Replicas) -> None:
