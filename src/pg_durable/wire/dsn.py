@@ -49,11 +49,6 @@ def parse_dsn(dsn: str) -> dict[str, str]:
         ) from None
 
 
-def same_server(dsn: str, session: PGconn) -> str:
-    """The connection string, but leading to the server of a session alone."""
-    return make_conninfo("", **at_server_of(session, parse_dsn(dsn)))
-
-
 def worker_dsn(dsn: str, purpose: str) -> str:
     """The worker's own sessions, told apart in pg_stat_activity by their purpose."""
     return _with_defaults(parse_dsn(dsn), purpose, _WORKER_OPTIONS)
@@ -76,6 +71,11 @@ def set_role_dsn(dsn: str, defaults: Mapping[str, str], database: str | None) ->
     """A session that logs in as the worker to take the submitting role, whose `defaults`
     (`alter role … set`) the server then does not apply by itself."""
     return _step_dsn(parse_dsn(dsn), database, {**defaults, **_STEP_OPTIONS})
+
+
+def same_server(dsn: str, session: PGconn) -> str:
+    """The connection string, but leading to the server of a session alone."""
+    return make_conninfo("", **at_server_of(session, parse_dsn(dsn)))
 
 
 def _step_dsn(parts: dict[str, str], database: str | None, options: Mapping[str, str]) -> str:
