@@ -1,23 +1,15 @@
 """The primary dies under load, its synchronous standby takes over: nothing is lost or doubled."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
-import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
+from pg_durable.client import Client
+from pg_durable.errors import ServerUnavailable
 from pg_durable.schema import install
 from pg_durable.torture.replicas import Replicas
-from support.database import Database
-from support.ledger import STEPS, WORKFLOW, create_ledger, ledger_step
+from support.failover import fail_over_under_load
 from support.waiting import until
-from support.workers import WorkerProcess
-
-FAILOVERS = 3
-CLIENTS = 3
-PATIENCE = 90.0  # seconds; a busy machine copies and promotes slowly
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -30,94 +22,26 @@ def replicas() -> Iterator[Replicas]:
         yield replicas
 
 
-@pytest.fixture
-async def worker(replicas: Replicas) -> AsyncIterator[WorkerProcess]:
-    """A worker that knows both servers."""
-    worker = await WorkerProcess(replicas.dsn()).start()
-    yield worker
-    await worker.stop()
-
-
-class Client:
-    """Starts workflows one after another, and notes which of them the server acknowledged."""
-
-    def __init__(self, dsn: str, number: int) -> None:
-        self.tried: set[str] = set()
-        self.acknowledged: set[str] = set()
-        self._dsn = make_conninfo(dsn, target_session_attrs="read-write", connect_timeout=5)
-        self._number = number
-        self._steps = WORKFLOW.format(**{f"step{n}": ledger_step(n) for n in range(1, STEPS + 1)})
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            with contextlib.suppress(psycopg.OperationalError):
-                session = await Database.connect(self._dsn)
-                try:
-                    while True:
-                        await self._start(session)
-                finally:
-                    await session.close()
-            await asyncio.sleep(0.05)
-
-    async def _start(self, session: Database) -> None:
-        label = f"{self._number}:{len(self.tried)}"
-        self.tried.add(label)
-        await session.start(self._steps, label)
-        self.acknowledged.add(label)
-        await asyncio.sleep(0.1)
-
-
 async def test_a_primary_killed_again_and_again_under_load_loses_and_doubles_nothing(
-    replicas: Replicas, worker: WorkerProcess
+    replicas: Replicas,
 ) -> None:
-    first = await Database.connect(replicas.dsn())
-    await create_ledger(first)
-    await first.close()
-    another = await WorkerProcess(replicas.dsn()).start()
-    clients = [Client(replicas.dsn(), number) for number in range(CLIENTS)]
-    starting = [asyncio.create_task(client.run()) for client in clients]
-
-    for _ in range(FAILOVERS):
-        await _until_steps_are_made(replicas)
-        await asyncio.to_thread(replicas.fail_over)
-        replicas.rebuild()  # starts servers: in the main thread, with which they would end
-    await _until_steps_are_made(replicas)
-    for task in starting:
-        task.cancel()
-    await asyncio.gather(*starting, return_exceptions=True)
-
-    acknowledged = set[str]().union(*(client.acknowledged for client in clients))
-    tried = set[str]().union(*(client.tried for client in clients))
-    db = await Database.connect(make_conninfo(replicas.dsn(), target_session_attrs="primary"))
-    await db.wait_all(within=PATIENCE)
-    rows = await db.rows(
-        "select i.label, i.status, count(l.step), count(distinct l.step)"
-        " from df.instances i left join ledger l on l.instance = i.id group by i.id"
-    )
-    assert {tuple(row[1:]) for row in rows} == {("completed", STEPS, STEPS)}
-    labels = [row[0] for row in rows]
-    assert len(labels) == len(set(labels))
-    assert acknowledged <= set(labels) <= tried
-    assert await db.scalar("select count(*) from ledger") == len(labels) * STEPS
-    assert replicas.failovers == FAILOVERS
-    await db.close()
-    await another.stop()
+    await fail_over_under_load(replicas, failovers=3)
 
 
-async def _until_steps_are_made(replicas: Replicas) -> None:
-    """Until steps are recorded that were not yet when it was called: work goes on."""
-    async with await psycopg.AsyncConnection.connect(replicas.primary.dsn()) as session:
-        await session.set_autocommit(True)
+async def test_on_a_standby_one_may_look_and_is_told_why_nothing_can_be_changed(
+    replicas: Replicas,
+) -> None:
+    async with await Client.connect(replicas.dsn()) as client:
+        instance = await client.start("'select 1'")
 
-        async def steps() -> int:
-            cursor = await session.execute("select count(*) from ledger")
-            (count,) = await cursor.fetchone() or (0,)
-            return int(count)
+    async with await Client.connect(replicas.standby.dsn()) as client:
 
-        before = await steps()
+        async def replicated() -> bool:
+            return bool((await client.list_instances()).instances)
 
-        async def more() -> bool:
-            return await steps() >= before + 30
-
-        await until(more, within=PATIENCE, every=0.05)
+        await until(replicated)
+        assert (await client.instance(instance)).status == "pending"
+        with pytest.raises(ServerUnavailable, match="standby"):
+            await client.start("'select 1'")
+        with pytest.raises(ServerUnavailable, match="standby"):
+            await client.cancel(instance)

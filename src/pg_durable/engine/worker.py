@@ -27,7 +27,7 @@ from pg_durable.wire.cancelling import cancel_requests_sent
 log = logging.getLogger(__name__)
 
 _FIRST_DELAY = 0.05
-_LONGEST_DELAY = 1.0
+_LONGEST_DELAY = 0.5
 # A setting of the database that cannot be is an InvalidWorkflow.
 _NOT_NOW = (ServerUnavailable, ConnectionLost, StoreError, InvalidWorkflow)
 _SCHEMA_DELAY = 5.0

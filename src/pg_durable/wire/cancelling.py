@@ -33,8 +33,10 @@ def cancel_in_server(session: PGconn) -> None:
 
 async def cancel_requests_sent() -> None:
     """Wait until no request is under way any more, for a few seconds at most."""
-    if _requests:
-        await asyncio.wait(set(_requests))
+    here = asyncio.get_running_loop()
+    ours = [request for request in _requests if request.get_loop() is here]
+    if ours:
+        await asyncio.wait(ours, timeout=_PATIENCE)
 
 
 async def _send(connection: PGcancelConn) -> None:

@@ -49,11 +49,6 @@ def parse_dsn(dsn: str) -> dict[str, str]:
         ) from None
 
 
-def same_server(dsn: str, session: PGconn) -> str:
-    """The connection string, but leading to the server of a session alone."""
-    return make_conninfo("", **at_server_of(session, parse_dsn(dsn)))
-
-
 def _without_values(words: str, dsn: str) -> str:
     """What libpq says of a connection string, with nothing quoted from it but names of options:
     the rest may be a password, or have one in it."""
@@ -106,6 +101,11 @@ def _within(lease: float) -> dict[str, str]:
         return {}
     patience = max(lease, 1.0)  # the event loop may be busy for a moment
     return {"idle_in_transaction_session_timeout": f"{patience * 1000:.0f}"}
+
+
+def same_server(dsn: str, session: PGconn) -> str:
+    """The connection string, but leading to the server of a session alone."""
+    return make_conninfo("", **at_server_of(session, parse_dsn(dsn)))
 
 
 def _step_dsn(parts: dict[str, str], database: str | None, options: Mapping[str, str]) -> str:
