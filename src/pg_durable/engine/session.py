@@ -19,7 +19,7 @@ from pg_durable.engine.watch import SchemaWatch
 from pg_durable.lanes.pool import LanePool
 from pg_durable.schema import check_version
 from pg_durable.settings import Settings, numbers
-from pg_durable.store import CANCELLED, SIGNALLED, Claimed, Claims, Store
+from pg_durable.store import CANCELLED, SIGNALLED, Claimed, Claims, Saving, Store
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.dsn import worker_dsn
 
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 _FAREWELL = 5.0  # seconds that giving back what is held may take
 _MOST_WAITING = 10  # times the capacity
 _CROWDED_PAUSE = 0.25  # between looks for other roles, while there is no room
+# Before an instance is claimed again whose run has ended with an error.
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 10.0
 _SHORTEST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.016  # then the worker counts as idle and waits to be notified
 
@@ -243,6 +246,14 @@ class Session:
             asyncio.get_running_loop().call_later(parked_for, self._attention.set)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a run ended with an error", exc_info=error)
+            self._release(claimed)
+
+    def _release(self, claimed: Claimed) -> None:
+        """Let go of an instance that is not driven any more, or it would be ours for ever."""
+        attempts = claimed.attempts + 1
+        saving = Saving(instance=claimed.id, then="release", attempts=attempts)
+        saving.delay = min(_FIRST_DELAY * 2 ** min(attempts, 10), _LONGEST_DELAY)
+        self._context.saver.save(saving)
 
     def _notified(self, payload: bytes) -> None:
         # Anybody may notify: a payload is a reason to look, never to believe.
