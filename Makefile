@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-long test-matrix check bench bench-peers soak clean
+.PHONY: demo test test-long test-matrix torture check bench bench-peers soak clean
 
 demo: .venv/ready
 	$(BIN)/pg-durable demo
@@ -20,6 +20,11 @@ test-long: .venv/ready .venv/peers
 # On PostgreSQL 14 to 18, or some: make test-matrix MAJORS="14 18"
 test-matrix: .venv/ready
 	$(BIN)/python tools/test_matrix.py $(MAJORS)
+
+# Faults of every kind against workflows of every kind: 200 seeds, an hour at least. Another: make torture SEED=1000
+SEED ?= 1
+torture: .venv/ready
+	$(BIN)/pg-durable torture --seed $(SEED) --rounds 200 --keep
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

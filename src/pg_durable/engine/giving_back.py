@@ -31,6 +31,13 @@ async def let_go(run: "Run", reason: BaseException, bug: Exception | None = None
     await _give_back(run, reason, fault=bug is not None and not _may_pass(bug))
 
 
+def released(instance: str, attempts: int) -> Saving:
+    """What lets go of an instance, to be claimed again after a pause that grows with the attempts."""
+    saving = Saving(instance=instance, then="release", attempts=attempts)
+    saving.delay = min(_FIRST_DELAY * 2 ** min(attempts, 10), _LONGEST_DELAY)
+    return saving
+
+
 def _may_pass(bug: Exception) -> bool:
     """Whether another try may go better: the server or this machine lacked something."""
     if isinstance(bug, StoreError):
@@ -57,14 +64,15 @@ async def _give_back(run: "Run", reason: BaseException, *, fault: bool) -> None:
     attempts = 0 if stopping else run.attempts + 1
     refused = isinstance(reason, LeaseLost)
     faults = (run.context.faults.pop(run.claimed.id, 0) if run.attempts else 0) + (fault or refused)
-    saving = Saving(instance=run.claimed.id, then="release", attempts=attempts)
+    saving = released(run.claimed.id, attempts)
     if isinstance(reason, ServerUnavailable):
         saving.attempts = min(attempts, most - 1)
     elif attempts >= most or faults >= _MOST_FAULTS:
         saving.then = "failed"
         saving.output = f"given up after {attempts} attempts in a row: {_told(reason)}"
-    if not stopping:
-        saving.delay = min(_FIRST_DELAY * 2 ** min(attempts, 10), _LONGEST_DELAY)
+    if stopping:
+        saving.delay = 0
+    else:
         log.debug("instance %s: %s", run.claimed.id, saving.output or reason)
     held = await _save(run, saving)
     if held and faults and saving.then == "release":

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pg_durable.engine.context import Context
 from pg_durable.engine.housekeeping import Housekeeper
 from pg_durable.engine.requests import Http
+from pg_durable.engine.giving_back import released
 from pg_durable.engine.run import Run
 from pg_durable.engine.saver import Saver
 from pg_durable.engine.watch import SchemaWatch
@@ -253,6 +254,8 @@ class Session:
             asyncio.get_running_loop().call_later(parked_for, self._attention.set)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a run ended with an error", exc_info=error)
+            # Not driven any more, and ours for ever otherwise.
+            self._context.saver.save(released(claimed.id, claimed.attempts + 1))
 
     def _notified(self, payload: bytes) -> None:
         # Anybody may notify: a payload is a reason to look, never to believe.

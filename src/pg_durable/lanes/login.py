@@ -69,7 +69,10 @@ async def log_in(
     try:
         return await kind.open(conninfo, limit, take_role)
     except ServerUnavailable as error:
-        raise await _what_it_means(error, conninfo, role, database or "", take_role) from error
+        meant = await _what_it_means(error, conninfo, role, database or "", take_role)
+        if meant is error:
+            raise  # from itself, it would have itself for a cause
+        raise meant from error
 
 
 async def _what_it_means(

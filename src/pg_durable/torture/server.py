@@ -40,6 +40,7 @@ _SETTINGS = {
 _PORT = 5432
 _DISK = "384m"
 _POLL = 0.02
+_HANGS = 30.0  # seconds in which a server has started or shut down
 
 
 class Server:
@@ -138,9 +139,12 @@ class Server:
             while not await self._answers():  # noqa: ASYNC110 -- another process's state
                 await asyncio.sleep(_POLL)
 
-    async def _answers(self) -> bool:
+    def _says_ready(self) -> bool:
         written = read_postmaster_file(self._places.data)
-        if written is None or not written.ready or self.postmaster is None:
+        return written is not None and written.ready and self.postmaster is not None
+
+    async def _answers(self) -> bool:
+        if not self._says_ready():
             return False
         try:
             dsn = make_conninfo(self.dsn("postgres"), connect_timeout=5)
@@ -150,9 +154,17 @@ class Server:
             return False
 
     async def _keep_up(self) -> None:
+        clock = asyncio.get_running_loop().time
+        since = clock()
         while True:
             if self._wanted and self.postmaster is None:
                 await self._start()
+                since = clock()
+            elif not self._wanted or self._says_ready():
+                since = clock()
+            elif clock() - since > _HANGS:  # shut down while it recovers, one may wait for ever
+                self.kill()
+                since = clock()
             await asyncio.sleep(_POLL)
 
     async def _start(self) -> None:

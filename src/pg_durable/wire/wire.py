@@ -7,6 +7,8 @@ several times cheaper per statement than its cursors.
 """
 
 import asyncio
+import contextlib
+import select
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -52,6 +54,8 @@ class Wire:
         self._results: Results = []
         self._writing = False
         self._socket = self.pg.socket
+        self._errors = select.poll()  # tells errors and hang-ups, which need not be asked for
+        self._errors.register(self._socket, 0)
         self.pg.nonblocking = 1
         self.pg.enter_pipeline_mode()
         self._loop.add_reader(self._socket, self._readable)
@@ -151,6 +155,13 @@ class Wire:
             self._lose(ConnectionLost(_in_one_line(error)))
 
     def _readable(self) -> None:
+        self._read()
+        # What came before a reset is read first, and hides it; and of a socket with an error uvloop
+        # tells but once. So whoever waits would do so for ever.
+        while self._waiting and self._errors.poll(0):
+            self._read()
+
+    def _read(self) -> None:
         pg = self.pg
         try:
             pg.consume_input()

@@ -5,7 +5,10 @@ import gc
 import pytest
 from psycopg.rows import TupleRow
 
+from pg_durable.engine.run import Run
 from pg_durable.engine.worker import Worker
+from pg_durable.errors import ServerUnavailable
+from pg_durable.lanes.lane import Lane
 from pg_durable.store import Store
 from pg_durable.wire import Wire
 from support.database import Database
@@ -275,3 +278,43 @@ async def test_a_session_lost_while_the_others_of_its_worker_are_opened_does_not
         assert await db.wait(instance) == "completed"
 
     assert wires
+
+
+async def test_a_login_for_a_step_that_fails_for_now_is_tried_again(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in, tries = Lane.open, list[str]()
+
+    async def fail_once(conninfo: str, limit: int, role: str | None = None) -> Lane:
+        tries.append(conninfo)
+        if len(tries) == 1:
+            raise ServerUnavailable("Connection reset by peer")
+        return await log_in(conninfo, limit, role)
+
+    monkeypatch.setattr(Lane, "open", fail_once)
+    instance = await db.start_sql("select 1")
+
+    async with worker_here(db.conninfo):
+        assert await db.wait(instance) == "completed"
+
+    assert len(tries) == 2
+
+
+async def test_an_instance_whose_run_ends_with_an_error_is_claimed_again(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive, driven = Run.drive, list[Run]()
+
+    async def break_once(run: Run) -> None:
+        driven.append(run)
+        if len(driven) == 1:
+            raise RecursionError("maximum recursion depth exceeded")
+        await drive(run)
+
+    monkeypatch.setattr(Run, "drive", break_once)
+    instance = await db.start_sql("select 1")
+
+    async with worker_here(db.conninfo):
+        assert await db.wait(instance) == "completed"
+
+    assert len(driven) == 2

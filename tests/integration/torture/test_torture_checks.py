@@ -71,7 +71,8 @@ async def test_every_kind_of_workflow_is_drawn_and_passes_when_nothing_is_wrong(
          "doubled"),
         ("insert into torture.ledger (tag, step)"
          " select s.tag, e.step from torture.starts s,"
-         " jsonb_array_elements(s.expected -> 'either') g, jsonb_array_elements_text(g) e (step) where s.kind = 'race'"
+         " jsonb_array_elements(s.expected -> 'either') g,"
+         " jsonb_array_elements_text(g) e (step) where s.kind = 'race'"
          " except select tag, step from torture.ledger", "race"),
         ("delete from torture.ledger where step = 'after'", "missing"),
         ("delete from torture.ledger where step like 'got-%%'", "missing"),
