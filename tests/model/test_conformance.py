@@ -6,8 +6,9 @@ import pytest
 
 from model.explorer import ModelFault
 from model.protocol import Protocol
-from model.replay import Deviation, Move, Replay, follow, walk
+from model.replay import Deviation, Replay
 from model.state import Rules, Setting
+from model.walks import Move, follow, walk
 from model.workflows import Chain, Join, Loop, Race, Step, Workflow
 from support.database import Database
 from support.mutations import let_rows_not_decide
