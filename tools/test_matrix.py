@@ -29,6 +29,8 @@ TESTS = [
     "tests/integration/test_set_role.py",
     "tests/integration/test_worker_rights.py",
     "tests/attacks",
+    "tests/isolation",
+    "tests/model/test_conformance.py",
     "tests/integration/extension",
     # These compile the launcher for the server at hand.
     "tests/acceptance/test_launcher.py",

@@ -34,7 +34,7 @@ class ModelFault(Exception):
 
     def __init__(self, problem: str, trace: list[str], state: State) -> None:
         lines = [f"{number:3}  {words}" for number, words in enumerate(trace, 1)]
-        super().__init__("\n".join([problem, *lines, f"     then: {state}"]))
+        super().__init__("\n".join([problem, *lines, f"     then {state.summary}"]))
         self.problem = problem
         self.trace = trace
 

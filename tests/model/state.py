@@ -134,6 +134,12 @@ class State(NamedTuple):
         return self.over and not self.lanes and self.user is None
 
     @property
+    def summary(self) -> str:
+        """What is committed, in short."""
+        rows = ", ".join(f"{node.status} ({node.generation})" for node in self.nodes)
+        return f"the instance is {self.instance.status}, its nodes are {rows}"
+
+    @property
     def sending(self) -> bool:
         """Whether a sender holds the instance's row FOR KEY SHARE."""
         return any(phase in ("sent", "told", "woken") for phase in self.senders)

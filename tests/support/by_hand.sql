@@ -33,3 +33,58 @@ begin
       root_node = (select r.new from renamed r where r.old = i.root_node)
   where i.id = v_id;
 end $$;
+
+-- df._checkpoint for nodes by the last letters of their ids; all completed, unless said otherwise.
+create function by_hand.checkpoint(
+  p_worker bigint, p_nodes text, p_outcome text default null, p_statuses text[] default null
+)
+returns void
+language sql
+as $$
+  select df._checkpoint(
+    '00000001', p_worker,
+    array(select lpad(l, 8, '0') from regexp_split_to_table(p_nodes, '') l),
+    array_fill(1, array[length(p_nodes)]),
+    coalesce(p_statuses, array_fill('completed'::text, array[length(p_nodes)])),
+    array_fill('{}'::text, array[length(p_nodes)]),
+    array_fill(null::text, array[length(p_nodes)]),
+    p_outcome, null)
+$$;
+
+-- df._save of one thing; what could not be saved, and why.
+create function by_hand.save(p_worker bigint, p_then text default null, p_waits text default null)
+returns table (refused text)
+language sql
+as $$
+  select s.reason
+  from df._save(p_worker, json_build_array(json_build_object(
+    'instance', '00000001', 'nodes', '{}'::text[], 'generations', '{}'::text[],
+    'statuses', '{}'::text[], 'results', '{}'::text[], 'details', '{}'::text[],
+    'then', p_then, 'delay', 0, 'attempts', 0,
+    'waits', (select coalesce(json_agg(json_build_object('node', lpad(l, 8, '0'), 'generation', 1)), '[]')
+              from regexp_split_to_table(p_waits, '') l)))) s
+$$;
+
+create function by_hand.claim(p_worker bigint)
+returns table (claimed text)
+language sql
+as $$
+  select c.id from df._claim(p_worker, 10) c where c.id is not null
+$$;
+
+-- What is committed, as far as it matters who may write it.
+create function by_hand.look()
+returns table (instance text, worker bigint, due boolean, nodes text, effects text)
+language sql
+as $$
+  select i.status, i.worker, i.due_at <= clock_timestamp(),
+    (select string_agg(right(n.id, 1) || ':' || n.status
+                       || case when n.stopped_through > 0 then ' (stopped)' else '' end,
+                       ', ' order by n.id)
+     from df.nodes n
+     where n.instance_id = i.id),
+    (select coalesce(string_agg(e.step, ', ' order by e.step), 'none')
+     from by_hand.effects e
+     where e.instance = i.id)
+  from df.instances i
+$$;

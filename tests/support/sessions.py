@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -11,7 +12,15 @@ from support.waiting import DEADLINE
 
 BY_HAND = Path(__file__).with_name("by_hand.sql")
 
-Answer = psycopg.AsyncCursor[TupleRow] | psycopg.Error
+
+class Rows(NamedTuple):
+    """What a statement has returned, the last one if there were more."""
+
+    names: list[str]
+    rows: list[TupleRow]
+
+
+Answer = Rows | psycopg.Error
 
 
 class SteppedSession:
@@ -65,6 +74,11 @@ class SteppedSession:
 
     async def _execute(self, statement: str, params: Sequence[object] | None) -> Answer:
         try:
-            return await self.connection.execute(statement, params)
+            cursor = await self.connection.execute(statement, params)
+            while cursor.nextset():
+                pass
+            if cursor.description is None:
+                return Rows([], [])
+            return Rows([column.name for column in cursor.description], await cursor.fetchall())
         except psycopg.Error as error:
             return error
