@@ -79,7 +79,7 @@ def test_functions_take_any_argument_or_refuse_it_in_clear_words(world: Served) 
         lambda f: st.tuples(st.just(f), st.tuples(*[arguments[type_] for type_ in f[1]]))
     )
 
-    @examples(800)
+    @examples(300)
     @given(call=calls)
     def make(call: tuple[tuple[str, list[str], bool], tuple[object, ...]]) -> None:
         (name, types, variadic), values = call

@@ -28,7 +28,7 @@ def test_changed_envelopes_are_refused_in_clear_words_or_run_to_an_end(world: Se
     envelopes = st.sampled_from(_built(world)).flatmap(changed)
     started: list[str] = []
 
-    @examples(250)
+    @examples(150)
     @given(envelope=envelopes, call=st.sampled_from(CALLS))
     def build(envelope: str, call: str) -> None:
         try:

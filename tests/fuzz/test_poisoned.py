@@ -148,7 +148,7 @@ def test_a_circle_that_no_worker_has_seen_can_be_cancelled(world: Served) -> Non
 
 
 def test_whatever_is_forged_ends_or_waits_and_harms_nobody(world: Served) -> None:
-    @examples(3)
+    @examples(2)
     @given(forgeries=_FORGERIES)
     def forge(forgeries: list[list[tuple[str, str, int]]]) -> None:
         forged, healthy = [], []

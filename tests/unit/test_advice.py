@@ -35,3 +35,10 @@ def test_what_was_left_as_it_is_is_named(statement: str, position: str | None, b
 )
 def test_nothing_is_said_of_other_errors(statement: str, details: dict[str, str]) -> None:
     assert hint_for(statement, details) is None
+
+
+def test_a_text_that_looks_like_a_workflow_and_is_none_is_named() -> None:
+    hint = hint_for('{"node_tpe":"SQL"}', {"sqlstate": "42601", "position": "1"})
+
+    assert hint is not None
+    assert "a JSON object with a node_type" in hint
