@@ -87,7 +87,7 @@ class Session:
         """
         wires: list[Wire] = []
         try:
-            control = await Wire.connect(worker_dsn(settings.dsn, "poll", durable=False))
+            control = await Wire.connect(worker_dsn(settings.dsn, "poll"))
             wires.append(control)
             schema = await check_version(control)
             store = Store(control, schema)
