@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -9,6 +10,10 @@ import orjson
 from pg_durable.graph.json_text import storable
 from pg_durable.graph.outcomes import Change, Done, Failed, Outcome
 from pg_durable.wire.arrays import int_array, text_array
+
+# Of generations and statuses, and of details where there are none, few arrays differ.
+_generations = lru_cache(maxsize=1024)(int_array)
+_statuses = lru_cache(maxsize=1024)(text_array)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,13 +141,8 @@ class Checkpoint:
 
     def params(self) -> list[bytes | None]:
         """The parameters of df._checkpoint: arrays in binary form, everything else as text."""
-        nodes, generations, statuses, results, details = [], [], [], [], []
-        for change in self.changes:
-            nodes.append(change.node)
-            generations.append(change.generation)
-            statuses.append(change.status)
-            results.append(change.result)
-            details.append(change.details)
+        changes = self.changes
+        details = tuple([change.details for change in changes])
         outcome = self.outcome
         status = None
         if outcome is not None:
@@ -150,11 +150,11 @@ class Checkpoint:
         return [
             self.instance.encode(),
             b"%d" % self.worker,
-            text_array(nodes),
-            int_array(generations),
-            text_array(statuses),
-            text_array(results),
-            text_array(details),
+            text_array([change.node for change in changes]),
+            _generations(tuple([change.generation for change in changes])),
+            _statuses(tuple([change.status for change in changes])),
+            text_array([change.result for change in changes]),
+            text_array(details) if any(details) else _statuses(details),
             status,
             storable(outcome.message).encode() if isinstance(outcome, Failed) else None,
         ]

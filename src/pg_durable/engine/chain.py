@@ -61,7 +61,8 @@ class Chain:
             lane.reusable = False  # whatever it was doing is rolled back by its end
             raise
         finally:
-            self._end_leaf()
+            if self._slow is not None:
+                self._slow.close()
             self._commit_ended()  # also one that was cut off: nobody may wait for it
             context.pool.release(lane, claimed.role, None)
         return self._progress

@@ -46,7 +46,7 @@ class StepElsewhere:
             lane.reusable = False  # whatever it was doing is rolled back by its end
             raise
         finally:
-            self._slow.end()
+            self._slow.close()
             context.pool.release(lane, claimed.role, self._database)
         self._refuse_when_outraced()
         self._run.ledger.urgent = True

@@ -32,7 +32,7 @@ async def let_go(run: "Run", reason: BaseException, bug: Exception | None = None
 
 
 def released(instance: str, attempts: int) -> Saving:
-    """What lets go of an instance, to be claimed again after a pause that grows with the attempts."""
+    """What lets go of an instance, to be claimed again after a growing pause."""
     saving = Saving(instance=instance, then="release", attempts=attempts)
     saving.delay = min(_FIRST_DELAY * 2 ** min(attempts, 10), _LONGEST_DELAY)
     return saving

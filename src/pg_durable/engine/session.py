@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from pg_durable.engine.context import Context
+from pg_durable.engine.giving_back import released
 from pg_durable.engine.housekeeping import Housekeeper
 from pg_durable.engine.requests import Http
-from pg_durable.engine.giving_back import released
 from pg_durable.engine.run import Run
 from pg_durable.engine.saver import Saver
 from pg_durable.engine.watch import SchemaWatch
@@ -96,7 +96,7 @@ class Session:
     async def _open(cls, settings: Settings, name: str) -> "Session":
         wires: list[Wire] = []
         try:
-            control = await Wire.connect(worker_dsn(settings.dsn, "poll", durable=False))
+            control = await Wire.connect(worker_dsn(settings.dsn, "poll"))
             wires.append(control)
             settings = replace(settings, dsn=same_server(settings.dsn, control.pg))
             schema = await check_version(control)

@@ -109,6 +109,8 @@ class Change(NamedTuple):
     def status(self) -> str:
         """The status the row gets; `stopped` and `iterated` are told apart by `df._record`."""
         match self.outcome:
+            case Done():
+                return "completed"
             case Failed():
                 return "failed"
             case Stopped():
@@ -132,6 +134,8 @@ class Change(NamedTuple):
     @property
     def details(self) -> str | None:
         """What is recorded beside the result, as a JSON text."""
+        if not self.marks and isinstance(self.outcome, Done) and not self.outcome.columns:
+            return None
         details = dict(self.marks or {})
         match self.outcome:
             case Failed(_, more) if more:

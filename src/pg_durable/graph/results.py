@@ -20,17 +20,16 @@ Shapes of the values, by type:
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 
 from pg_durable.graph.json_text import quote
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(NamedTuple):
     """A result column as the server describes it; a domain comes with its base type."""
 
     name: str

@@ -18,13 +18,10 @@ def text_array(values: Sequence[str | None]) -> bytes:
     if not values:
         return _EMPTY.pack(0, 0, TEXT)
     parts = [_HEADER.pack(1, None in values, TEXT, len(values), 1)]
-    for value in values:
-        if value is None:
-            parts.append(_NULL)
-        else:
-            encoded = value.encode()
-            parts.append(_LENGTH.pack(len(encoded)))
-            parts.append(encoded)
+    parts += [
+        _NULL if value is None else _LENGTH.pack(len(encoded := value.encode())) + encoded
+        for value in values
+    ]
     return b"".join(parts)
 
 

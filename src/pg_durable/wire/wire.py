@@ -7,7 +7,6 @@ several times cheaper per statement than its cursors.
 """
 
 import asyncio
-import contextlib
 import select
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +18,9 @@ from psycopg.pq.abc import PGresult
 from pg_durable.errors import LimitExceeded, ServerUnavailable, StepRefused
 from pg_durable.wire.cancelling import cancel_in_server
 
+_COMPLETE = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
+_SYNC = pq.ExecStatus.PIPELINE_SYNC
+_ROWS = pq.ExecStatus.TUPLES_CHUNK
 _COPYING = frozenset({pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH})
 _CHUNK = 256  # rows
 _FAILED = frozenset({pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE})
@@ -86,7 +88,12 @@ class Wire:
         self, name: bytes, params: Sequence[bytes | None] = (), formats: Sequence[int] | None = None
     ) -> None:
         """Queue a prepared statement. Results come in text format."""
-        self._send(self.pg.send_query_prepared, name, params, formats)
+        if self.lost is None:  # as in _send, but sparing a call: these are most
+            try:
+                self.pg.send_query_prepared(name, params, formats)
+                self._queued += 1
+            except psycopg.Error as error:
+                self._lose(ConnectionLost(_in_one_line(error)))
 
     def execute(
         self,
@@ -162,29 +169,34 @@ class Wire:
             self._read()
 
     def _read(self) -> None:
-        pg = self.pg
+        pg, waiting = self.pg, self._waiting
         try:
             pg.consume_input()
-            while self._waiting and not pg.is_busy():
+            while waiting and not pg.is_busy():
                 result = pg.get_result()
                 if result is None:
-                    chunked = self._waiting[0][2] == len(self._results)
+                    chunked = waiting[0][2] == len(self._results)
                     if chunked and pg.pipeline_status != pq.PipelineStatus.ABORTED:
                         pg.set_chunked_rows_mode(_CHUNK)
                     continue
-                if result.status == pq.ExecStatus.TUPLES_CHUNK and self.on_rows is not None:
-                    self.on_rows(result)
-                elif result.status == pq.ExecStatus.PIPELINE_SYNC:
+                status = result.status
+                if status in _COMPLETE:
+                    self._results.append(result)
+                    if len(self._results) == waiting[0][1]:
+                        self._answer()
+                elif status == _SYNC:
                     self._answer()
-                elif result.status in _COPYING:
+                elif status == _ROWS and self.on_rows is not None:
+                    self.on_rows(result)
+                elif status in _COPYING:
                     self._lose(StepRefused("COPY from or to the client cannot be a step."))
                     return
-                elif result.status in _FAILED and pg.status == pq.ConnStatus.BAD:
+                elif status in _FAILED and pg.status == pq.ConnStatus.BAD:
                     self._lose(ConnectionLost(_text(result.error_message)))
                     return
                 else:
                     self._results.append(result)
-                    if len(self._results) == self._waiting[0][1]:
+                    if len(self._results) == waiting[0][1]:
                         self._answer()
             while self.on_notify is not None and (notify := pg.notifies()) is not None:
                 self.on_notify(notify.extra)

@@ -42,5 +42,3 @@ begin
     execute pg_catalog.format('deallocate %I', v_name);
   end loop;
 end $$;
-
-drop function if exists df._deallocate();
