@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-long test-matrix check bench bench-peers clean
+.PHONY: demo test test-long test-matrix check bench bench-peers figures clean
 
 demo: .venv/ready
 	$(BIN)/pg-durable demo
@@ -32,6 +32,10 @@ bench: .venv/ready
 # Beside the same work done by other systems.
 bench-peers: .venv/peers
 	$(BIN)/pg-durable bench --peers $(ARGS)
+
+# The newest results of bench/results, or FILE, into docs/performance.md.
+figures: .venv/ready
+	$(BIN)/python tools/refresh_figures.py $(FILE)
 
 clean:
 	rm -rf .venv .matrix

@@ -82,19 +82,21 @@ class _Suite:
     def _run(self, number: int) -> None:
         first = len(self._readings)
         limits = list(self._limit(number))
-        for name in self._plan.measures:
-            measure = MEASURES[name]
-            if number == 0 or not measure.once:
-                self._measure(number, name, measure.run)
-        for name in self._plan.peers:
-            self._tell(number, f"peer {name}")
-            work = partial(measure_peer, PEERS[name], self._server, self._plan.scale)
-            self._attempt(f"peer {name}", work)
-        limits += self._limit(number)
-        rates = {reading.name: reading.value for reading in self._readings[first:]}
-        if limits:
-            self._readings += against_limit(rates, sum(limits) / len(limits))
-        self._readings += against_peers(rates, self._plan.peers)
+        try:
+            for name in self._plan.measures:
+                measure = MEASURES[name]
+                if number == 0 or not measure.once:
+                    self._measure(number, name, measure.run)
+            for name in self._plan.peers:
+                self._tell(number, f"peer {name}")
+                work = partial(measure_peer, PEERS[name], self._server, self._plan.scale)
+                self._attempt(f"peer {name}", work)
+            limits += self._limit(number)
+        finally:  # also of a run that was interrupted
+            rates = {reading.name: reading.value for reading in self._readings[first:]}
+            if limits:
+                self._readings += against_limit(rates, sum(limits) / len(limits))
+            self._readings += against_peers(rates, self._plan.peers)
 
     def _measure(self, number: int, name: str, run: Callable[[Lab], Iterable[Reading]]) -> None:
         def measured() -> Iterator[Reading]:
