@@ -15,7 +15,7 @@ def bench(
     measures: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="MEASURE...", show_default=False, help="What to measure; all of --list if none."
+            metavar="MEASURE", show_default=False, help="What to measure; all of --list if none."
         ),
     ] = None,
     dsn: Annotated[
@@ -147,7 +147,8 @@ def bench(
                 tell=_tell,
             )
         )
-        _tell(f"kept in {files.keep(measured, folder)}")
+        if measured.figures:
+            _tell(f"kept in {files.keep(measured, folder)}")
 
     if json_file == "-":
         print(json.dumps(measured.to_json(), indent=1))
