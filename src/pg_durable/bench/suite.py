@@ -57,6 +57,7 @@ class _Suite:
         self._end = time.monotonic() + 60 * plan.minutes
         self._failed: dict[str, str] = {}
         self._readings: list[Reading] = []
+        self._number = 1  # of the run
 
     def run(self) -> Results:
         with Lab(self._dsn) as lab:
@@ -80,6 +81,7 @@ class _Suite:
         )
 
     def _run(self, number: int) -> None:
+        self._number = number + 1
         first = len(self._readings)
         limits = list(self._limit(number))
         try:
@@ -132,7 +134,8 @@ class _Suite:
         if what in self._failed:
             return
         if time.monotonic() > self._end:
-            self._failed[what] = f"not begun: the {self._plan.minutes:g} minutes were up"
+            why = f"not begun, the {self._plan.minutes:g} minutes were up"
+            self._failed[what] = f"in run {self._number}, {why}"
             return
         try:
             for reading in work():
@@ -140,7 +143,8 @@ class _Suite:
                 if reading.name:
                     self._plan.tell(f"    {reading.name}  {reading.value:,.4g} {reading.unit}")
         except Exception as error:  # whatever it is, the other measures go on
-            self._failed[what] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            self._failed[what] = f"in run {self._number}, {why}"
             self._plan.tell(f"    FAILED: {self._failed[what]}")
 
     def _tell(self, number: int, what: str) -> None:
