@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-long test-matrix torture check bench bench-peers soak clean
+.PHONY: demo test test-long test-matrix torture check bench bench-peers figures soak clean
 
 demo: .venv/ready
 	$(BIN)/pg-durable demo
@@ -43,6 +43,10 @@ bench-peers: .venv/peers
 # Half an hour of load; what must not grow is watched. More: pg-durable soak --help
 soak: .venv/ready
 	$(BIN)/pg-durable soak --out soak.json
+
+# The newest results of bench/results, or FILE, into docs/performance.md.
+figures: .venv/ready
+	$(BIN)/python tools/refresh_figures.py $(FILE)
 
 clean:
 	rm -rf .venv .matrix

@@ -16,7 +16,15 @@ from pg_durable.errors import PgDurableError, WaitTimeout
 from pg_durable.settings import Settings
 
 _PATIENCE = 300.0  # seconds
+_TO_LEAVE = 30.0
 _POLL = 0.05
+_PARKED = """
+    select not exists (select from df.instances where worker is not null)
+      and not exists (
+        select from df.instances
+        where submitted_by = quote_ident(current_user)::regrole
+          and due_at <= now())
+"""
 _BUSY = "select exists (select from df.instances where status in ('pending', 'running'))"
 
 
@@ -78,7 +86,7 @@ class Lab:
             for process in started:
                 if process.poll() is not None:
                     raise PgDurableError(f"A worker ended with exit code {process.returncode}.")
-        self.wait_for("select count(*) = 0 from df._worker_epoch")
+        self.wait_for("select count(*) = 0 from df._worker_epoch", patience=_TO_LEAVE)
 
     def wait_for(self, condition: Any, *params: object, patience: float = _PATIENCE) -> None:
         """Wait until a query says true.
@@ -102,6 +110,10 @@ class Lab:
         failed = self.column("select output from df.instances where status = 'failed' limit 1")
         if failed:
             raise PgDurableError(f"An instance failed: {failed[0]}")
+
+    def wait_until_parked(self, patience: float = _PATIENCE) -> None:
+        """Wait until workers hold nothing and nothing is due: all sleep, or have ended."""
+        self.wait_for(_PARKED, patience=patience)
 
     def counters(self, workers: list[psutil.Process]) -> Counters:
         """What the server and these workers have spent so far."""

@@ -57,6 +57,7 @@ class _Suite:
         self._end = time.monotonic() + 60 * plan.minutes
         self._failed: dict[str, str] = {}
         self._readings: list[Reading] = []
+        self._number = 1  # of the run
 
     def run(self) -> Results:
         with Lab(self._dsn) as lab:
@@ -80,21 +81,24 @@ class _Suite:
         )
 
     def _run(self, number: int) -> None:
+        self._number = number + 1
         first = len(self._readings)
         limits = list(self._limit(number))
-        for name in self._plan.measures:
-            measure = MEASURES[name]
-            if number == 0 or not measure.once:
-                self._measure(number, name, measure.run)
-        for name in self._plan.peers:
-            self._tell(number, f"peer {name}")
-            work = partial(measure_peer, PEERS[name], self._server, self._plan.scale)
-            self._attempt(f"peer {name}", work)
-        limits += self._limit(number)
-        rates = {reading.name: reading.value for reading in self._readings[first:]}
-        if limits:
-            self._readings += against_limit(rates, sum(limits) / len(limits))
-        self._readings += against_peers(rates, self._plan.peers)
+        try:
+            for name in self._plan.measures:
+                measure = MEASURES[name]
+                if number == 0 or not measure.once:
+                    self._measure(number, name, measure.run)
+            for name in self._plan.peers:
+                self._tell(number, f"peer {name}")
+                work = partial(measure_peer, PEERS[name], self._server, self._plan.scale)
+                self._attempt(f"peer {name}", work)
+            limits += self._limit(number)
+        finally:  # also of a run that was interrupted
+            rates = {reading.name: reading.value for reading in self._readings[first:]}
+            if limits:
+                self._readings += against_limit(rates, sum(limits) / len(limits))
+            self._readings += against_peers(rates, self._plan.peers)
 
     def _measure(self, number: int, name: str, run: Callable[[Lab], Iterable[Reading]]) -> None:
         def measured() -> Iterator[Reading]:
@@ -130,7 +134,8 @@ class _Suite:
         if what in self._failed:
             return
         if time.monotonic() > self._end:
-            self._failed[what] = f"not begun: the {self._plan.minutes:g} minutes were up"
+            why = f"not begun, the {self._plan.minutes:g} minutes were up"
+            self._failed[what] = f"in run {self._number}, {why}"
             return
         try:
             for reading in work():
@@ -138,7 +143,8 @@ class _Suite:
                 if reading.name:
                     self._plan.tell(f"    {reading.name}  {reading.value:,.4g} {reading.unit}")
         except Exception as error:  # whatever it is, the other measures go on
-            self._failed[what] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            self._failed[what] = f"in run {self._number}, {why}"
             self._plan.tell(f"    FAILED: {self._failed[what]}")
 
     def _tell(self, number: int, what: str) -> None:

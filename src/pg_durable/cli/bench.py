@@ -15,7 +15,7 @@ def bench(
     measures: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="MEASURE...", show_default=False, help="What to measure; all of --list if none."
+            metavar="MEASURE", show_default=False, help="What to measure; all of --list if none."
         ),
     ] = None,
     dsn: Annotated[
@@ -28,7 +28,12 @@ def bench(
             " superuser. [default: an embedded server, in a temporary directory]",
         ),
     ] = None,
-    runs: Annotated[int, typer.Option(metavar="N", min=1, help="Medians of so many runs.")] = 5,
+    runs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Medians of so many runs. [default: 3, with --full 5]"
+        ),
+    ] = None,
     scale: Annotated[
         float, typer.Option(metavar="X", min=0.001, help="0.1 does a tenth of the work.")
     ] = 1.0,
@@ -134,7 +139,7 @@ def bench(
             Plan(
                 measures=chosen,
                 peers=others,
-                runs=runs,
+                runs=runs or (5 if full else 3),
                 scale=scale,
                 full=full,
                 dsn=dsn,
@@ -142,7 +147,8 @@ def bench(
                 tell=_tell,
             )
         )
-        _tell(f"kept in {files.keep(measured, folder)}")
+        if measured.figures:
+            _tell(f"kept in {files.keep(measured, folder)}")
 
     if json_file == "-":
         print(json.dumps(measured.to_json(), indent=1))

@@ -53,7 +53,7 @@ def test_a_measure_that_fails_costs_no_other_measure_its_figures(database: str) 
     )
 
     [failure] = results.failures
-    assert failure.startswith("broken: DivisionByZero: division by zero")
+    assert failure.startswith("broken: in run 1, DivisionByZero: division by zero")
     assert results.figures["half"].values == (1,)  # told before it failed, and not tried again
     assert len(results.figures["starts_bulk_per_s"].values) == 2
     assert len(results.figures["pgbench_limit_per_s"].values) == 2

@@ -23,11 +23,6 @@ _MILLION = 1_000_000
 _BATCH = 50_000
 _ROLES = 1000
 _PATIENCE = 1800.0
-_SETTLED = """
-    select not exists (
-      select from df.instances
-      where worker is not null or (due_at <= now() and status in ('pending', 'running')))
-"""
 _CLAIMED = 80  # at most, as a worker does by default
 _WARM_UP = 10
 _LATE = """
@@ -73,7 +68,7 @@ def _sleepers(lab: Lab) -> Iterable[Reading]:
 
 def _park(lab: Lab, count: int) -> None:
     start_many(lab, "df.sleep(864000)", count)
-    lab.wait_for(_SETTLED, patience=_PATIENCE)
+    lab.wait_until_parked(_PATIENCE)
 
 
 def _memory(workers: list[psutil.Process]) -> float:

@@ -85,7 +85,7 @@ def _signals(lab: Lab) -> Iterable[Reading]:
     lab.reset()
     with lab.workers():
         taken = []
-        for _ in range(lab.count(100)):
+        for _ in range(lab.count(50)):
             instance = lab.value("select df.start(df.wait_for_signal('go') ~> 'select 1')")
             lab.wait_for(
                 "select worker is null and status = 'running' from df.instances where id = %s",

@@ -114,9 +114,7 @@ def _signals(lab: Lab) -> Iterable[Reading]:
         lab.value(
             f"select count(df.start(df.wait_for_signal('go'))) from generate_series(1, {count})"
         )
-        lab.wait_for(
-            "select count(*) = 0 from df.instances where worker is not null or due_at <= now()"
-        )
+        lab.wait_until_parked()
         lab.session.execute("analyze df.instances, df.nodes")
         begun = lab.value("select clock_timestamp()")
         lab.value("select count(df.signal(id, 'go')) from df.instances")
@@ -155,7 +153,12 @@ MEASURES = (
         name="signals", means="signals sent at once to parked instances, until all ended",
         run=_signals,
     ),
-    Measure(name="workers", means="chains of 10 with 1, 2 and 4 workers", run=_several_workers),
+    Measure(
+        name="workers",
+        means="chains of 10 with 1, 2 and 4 workers",
+        run=_several_workers,
+        once=True,
+    ),
     Measure(
         name="dead_rows", means="versions of rows that a step leaves behind", run=_dead_rows,
         once=True,
