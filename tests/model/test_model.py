@@ -9,7 +9,6 @@ from model.explorer import ModelFault
 from model.protocol import Protocol
 from model.scenarios import CLAIM_DOES_NOT_COUNT, MUTATIONS, WORLDS
 
-
 pytestmark = pytest.mark.timeout(600)  # seconds of computing, on a machine that may be busy
 
 
