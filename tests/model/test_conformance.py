@@ -14,7 +14,7 @@ from support.database import Database
 from support.mutations import let_rows_not_decide
 from support.sessions import BY_HAND
 
-_WALKS = 20
+_WALKS = 12
 
 
 def _walks(protocol: Protocol) -> list[list[Move]]:

@@ -9,6 +9,8 @@ from model.explorer import ModelFault
 from model.protocol import Protocol
 from model.scenarios import CLAIM_DOES_NOT_COUNT, MUTATIONS, WORLDS
 
+pytestmark = pytest.mark.timeout(600)  # seconds of computing, on a machine that may be busy
+
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS.keys())
 def test_steps_commit_once_and_in_order_and_everything_ends(world: Protocol) -> None:
