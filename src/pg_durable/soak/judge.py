@@ -55,8 +55,9 @@ ALLOWED: Mapping[str, Allowed] = {
     "latency p95, ms": Allowed(0.5, 100.0),
     "latency p99, ms": Allowed(0.5, 250.0),
 }
-# Of what an open transaction keeps vacuum from removing: that these grow is no fault.
-HELD_BACK = frozenset({"tables, MB", "indexes, MB", "dead rows", "live rows"})
+# Of what an open transaction keeps vacuum from removing: that these grow is no fault. The probe
+# passes all of it, as claims do only now and then.
+HELD_BACK = frozenset({"tables, MB", "indexes, MB", "dead rows", "live rows", "claim probe, ms"})
 # Each table and index by itself.
 OF_SIZES = Allowed(0.3, 5.0)
 
