@@ -36,7 +36,7 @@ def _sleepers(lab: Lab) -> Iterable[Reading]:
     count = _MILLION if lab.full else lab.count(50_000)
     lab.reset()
     with lab.workers() as workers:
-        warm_up(lab, ONE_STEP.workflow, 100)
+        warm_up(lab, ONE_STEP.workflow, lab.count(100))
         # The first thousands fill the worker's caches; what follows must not add to them.
         _park(lab, min(count, 5_000))
         before = _memory(workers)
@@ -153,7 +153,7 @@ def _history(lab: Lab) -> Iterable[Reading]:
     chains = lab.count(CHAIN_10.count)
     lab.reset()
     with lab.workers() as workers:
-        warm_up(lab, CHAIN_10.workflow, 100)
+        warm_up(lab, CHAIN_10.workflow, lab.count(100))
         empty = drain_beside(lab, CHAIN_10.workflow, chains, workers)
         for first in range(0, count, _BATCH):
             start_many(lab, ONE_STEP.workflow, min(_BATCH, count - first))

@@ -45,7 +45,7 @@ def _idle(lab: Lab) -> Iterable[Reading]:
     for name, workflow in (("one_step", chain(1)), ("three_steps", chain(3))):
         lab.reset()
         with lab.workers():
-            warm_up(lab, workflow, 100)
+            warm_up(lab, workflow, lab.count(100))
             seen = []
             for _ in range(lab.count(200)):
                 time.sleep(_BACK_TO_IDLE)
@@ -102,7 +102,7 @@ def _timers(lab: Lab) -> Iterable[Reading]:
     """Sleepers of a second, started one after the other; how much longer than that they take."""
     lab.reset()
     with lab.workers():
-        warm_up(lab, ONE_STEP.workflow, 100)
+        warm_up(lab, ONE_STEP.workflow, lab.count(100))
         stop = Event()
         waker = Thread(target=_busy_with_others, args=(lab.dsn, stop), daemon=True)
         waker.start()
