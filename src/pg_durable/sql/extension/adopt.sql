@@ -48,13 +48,13 @@ begin
         join pg_attribute t on t.attrelid = c.oid
         where c.relnamespace = 'df'::regnamespace
         union all
-        select 'function ' || p.oid::regprocedure, null, p.proacl, p.proowner
+        select 'routine ' || p.oid::regprocedure, null, p.proacl, p.proowner
         from pg_proc p
         where p.pronamespace = 'df'::regnamespace
       ) o (what, part, acl, owner)
       cross join lateral aclexplode(o.acl) a
       where a.grantee <> o.owner
-        and (a.grantee <> 0 or o.what not like 'function %')
+        and (a.grantee <> 0 or o.what not like 'routine %')
       group by o.what, a.grantee, a.is_grantable
     ) g
   loop
@@ -80,7 +80,7 @@ begin
     from pg_type t
     where t.typnamespace = 'df'::regnamespace and t.typtype = 'd'
     union all
-    select 'function ' || p.oid::regprocedure
+    select 'routine ' || p.oid::regprocedure
     from pg_proc p
     where p.pronamespace = 'df'::regnamespace and p.proname <> '_give_back'
     union all

@@ -156,7 +156,7 @@ declare
   v record;
 begin
   for v in
-    select 'execute on function ' || p.oid::regprocedure as rights, a.grantee
+    select 'execute on routine ' || p.oid::regprocedure as rights, a.grantee
     from pg_catalog.pg_proc p
     cross join lateral pg_catalog.aclexplode(p.proacl) a
     where p.pronamespace = 'df'::pg_catalog.regnamespace

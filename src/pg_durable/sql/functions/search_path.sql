@@ -15,10 +15,10 @@ begin
       and p.prosqlbody is null
       and p.proname not in ('explain', '_clean')
   loop
-    execute pg_catalog.format('alter function %s set search_path = pg_catalog, pg_temp', v_function);
+    execute pg_catalog.format('alter routine %s set search_path = pg_catalog, pg_temp', v_function);
     if (select pg_catalog.strpos(p.prosrc, E'\\') > 0 from pg_catalog.pg_proc p where p.oid = v_function)
     then
-      execute pg_catalog.format('alter function %s set standard_conforming_strings = on', v_function);
+      execute pg_catalog.format('alter routine %s set standard_conforming_strings = on', v_function);
     end if;
   end loop;
 end
