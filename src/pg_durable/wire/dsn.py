@@ -65,7 +65,8 @@ def worker_dsn(dsn: str, purpose: str, *, durable: bool = True) -> str:
     """The worker's own sessions, told apart in pg_stat_activity by their purpose.
 
     Without `durable`, commits do not wait for the disk, nor for a standby: for what a crash of the
-    server undoes anyway, such as claims. A step's commit takes all before it along.
+    server undoes anyway, such as claims, and for leases, which are renewed also while a standby is
+    gone. A step's commit takes all before it along.
     """
     options = _WORKER_OPTIONS if durable else _WORKER_OPTIONS | {"synchronous_commit": "off"}
     return _with_defaults(parse_dsn(dsn), purpose, options)

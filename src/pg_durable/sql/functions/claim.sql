@@ -68,9 +68,6 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Until the end of the transaction: a setting of the function would not outlast it. A lease
-  -- must be renewed also while commits wait for a standby that is gone.
-  perform set_config('synchronous_commit', 'off', true);
   update df._worker_epoch set last_seen_at = clock_timestamp() where worker = p_worker;
   return found;
 end $$;
