@@ -389,7 +389,7 @@ class Run:
     async def _let_go(self, reason: BaseException, bug: Exception | None = None) -> None:
         if is_misfit(reason) and not await self.context.watch.fits():
             return  # nothing of this instance's: it is taken over by who can
-        if bug is not None:
+        if bug is not None and not _passes(reason):
             log.error("instance %s cannot be driven", self.claimed.id, exc_info=bug)
         await self._give_back(reason)
 
@@ -405,7 +405,7 @@ class Run:
         given back too often in a row for reasons that lie in its steps."""
         attempts = 0 if self.context.stopping else self._attempts + 1
         saving = Saving(instance=self.claimed.id, then="release", attempts=attempts)
-        if isinstance(reason, ServerUnavailable):
+        if _passes(reason):
             saving.attempts = min(attempts, self.context.settings.max_attempts - 1)
         elif attempts >= self.context.settings.max_attempts:
             saving.then = "failed"
@@ -433,6 +433,14 @@ def _load(claimed: Claimed, left: Mapping[str, Left]) -> tuple[Graph, dict[str, 
 
 
 _NOTHING = Left(None, None, None)
+
+
+def _passes(reason: BaseException) -> bool:
+    """Whether it lies in the server, which will be well again: a full disk, too few resources, a
+    cancelled call of ours."""
+    if isinstance(reason, StoreError):
+        return reason.code.startswith(("40", "53", "55", "57", "58"))
+    return isinstance(reason, ServerUnavailable)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
