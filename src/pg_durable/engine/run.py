@@ -436,11 +436,10 @@ _NOTHING = Left(None, None, None)
 
 
 def _passes(reason: BaseException) -> bool:
-    """Whether it lies in the server, which will be well again: a full disk, too few resources, a
-    cancelled call of ours."""
-    if isinstance(reason, StoreError):
-        return reason.code.startswith(("40", "53", "55", "57", "58"))
-    return isinstance(reason, ServerUnavailable)
+    """Whether it lies in the server, which will be well again."""
+    return isinstance(reason, ServerUnavailable) or (
+        isinstance(reason, StoreError) and reason.passes
+    )
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pg_durable.store import BUSY, LOCKED, MISFITS, Saving, Store, StoreError
+from pg_durable.store import BUSY, MISFITS, Saving, Store, StoreError
 from pg_durable.wire import ConnectionLost
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Saver:
             if len(batch) > 1:  # find the one that cannot be saved: the others must not suffer
                 for one in batch:
                     await self._save([one])
-            elif error.code == LOCKED:
+            elif error.passes:  # also a give-back must be recorded, or the claim stays for ever
                 self._try_again(batch[0])
             else:
                 log.error("instance %s cannot be saved: %s", batch[0].saving.instance, error)
