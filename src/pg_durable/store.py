@@ -12,7 +12,6 @@ from pg_durable.wire import ConnectionLost, Wire
 CHANNEL = "pg_durable"
 ENDED = ("completed", "failed", "cancelled")
 BUSY = "busy"
-LOCKED = "55P03"  # SQLSTATE: somebody held a row for longer than lock_timeout
 # What a call of ours meets when the schema is gone, or another than this program's: a schema,
 # table, function or column that is not there, a function of another shape, a stale plan.
 MISFITS = frozenset({"3F000", "42P01", "42883", "42703", "42725", "42804", "0A000"})
@@ -68,6 +67,12 @@ class StoreError(PgDurableError):
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+    @property
+    def passes(self) -> bool:
+        """Whether it lies in the server, which will be well again: a full disk, too few
+        resources, a cancelled call."""
+        return self.code.startswith(("40", "53", "55", "57", "58"))
 
 
 class Store:

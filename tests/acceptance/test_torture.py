@@ -7,7 +7,7 @@ import sys
 import pytest
 
 
-# Chosen so that together they have faults of every module.
+# Seeds that have half of all kinds of faults between them.
 @pytest.mark.timeout(900)
 async def test_a_minute_of_torture_loses_doubles_and_leaks_nothing() -> None:
     process = await asyncio.create_subprocess_exec(

@@ -26,9 +26,16 @@ async def let_go(run: "Run", reason: BaseException, bug: Exception | None = None
     """Give the instance back for a reason, be it a fault of ours, unless others have it soon."""
     if is_misfit(reason) and not await run.context.watch.fits():
         return  # nothing of this instance's: it is taken over by who can
-    if bug is not None:
+    if bug is not None and not _lies_in_server(reason):
         log.error("instance %s cannot be driven", run.claimed.id, exc_info=bug)
     await _give_back(run, reason, fault=bug is not None and not _may_pass(bug))
+
+
+def _lies_in_server(reason: BaseException) -> bool:
+    """Whether the server will be well again: no fault of the instance."""
+    return isinstance(reason, ServerUnavailable) or (
+        isinstance(reason, StoreError) and reason.passes
+    )
 
 
 def released(instance: str, attempts: int) -> Saving:
@@ -65,7 +72,7 @@ async def _give_back(run: "Run", reason: BaseException, *, fault: bool) -> None:
     refused = isinstance(reason, LeaseLost)
     faults = (run.context.faults.pop(run.claimed.id, 0) if run.attempts else 0) + (fault or refused)
     saving = released(run.claimed.id, attempts)
-    if isinstance(reason, ServerUnavailable):
+    if _lies_in_server(reason):
         saving.attempts = min(attempts, most - 1)
     elif attempts >= most or faults >= _MOST_FAULTS:
         saving.then = "failed"

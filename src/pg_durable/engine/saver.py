@@ -6,13 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pg_durable.records import Saving
-from pg_durable.store import (
-    BUSY,
-    LOCKED,
-    MISFITS,
-    Store,
-    StoreError,
-)
+from pg_durable.store import BUSY, MISFITS, Store, StoreError
 from pg_durable.wire import ConnectionLost
 
 log = logging.getLogger(__name__)
@@ -95,7 +89,8 @@ class Saver:
             if len(batch) > 1:  # find the one that cannot be saved: the others must not suffer
                 for one in batch:
                     await self._save([one])
-            elif code == LOCKED:
+            # Also a give-back must be recorded, or the claim stays for ever.
+            elif isinstance(error, StoreError) and error.passes:
                 self._try_again(batch[0])
             else:
                 log.error("instance %s cannot be saved: %s", batch[0].saving.instance, error)

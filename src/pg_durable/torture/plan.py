@@ -41,7 +41,7 @@ class Plan:
 
 
 def make_plan(
-    seed: int, *, workers: int, faults: Collection[str] | None = None, seconds: float = 8.0
+    seed: int, *, workers: int, faults: Collection[str] | None = None, seconds: float = 12.0
 ) -> Plan:
     """The plan of a seed; the other arguments are part of what is to be given again with it."""
     dice = random.Random(seed)

@@ -9,7 +9,7 @@ from pg_durable.engine.run import Run
 from pg_durable.engine.worker import Worker
 from pg_durable.errors import ServerUnavailable
 from pg_durable.lanes.lane import Lane
-from pg_durable.store import Store
+from pg_durable.store import Store, StoreError
 from pg_durable.wire import Wire
 from support.database import Database
 from support.waiting import until
@@ -318,3 +318,23 @@ async def test_an_instance_whose_run_ends_with_an_error_is_claimed_again(
         assert await db.wait(instance) == "completed"
 
     assert len(driven) == 2
+
+
+async def test_an_outage_of_the_server_does_not_count_as_a_try(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive, driven = Run._drive, list[Run]()
+
+    async def fill_the_disk_at_first(run: Run) -> None:
+        driven.append(run)
+        if len(driven) <= 3:
+            raise StoreError("could not extend file: No space left on device", "53100")
+        await drive(run)
+
+    monkeypatch.setattr(Run, "_drive", fill_the_disk_at_first)
+    instance = await db.start_sql("select 1")
+
+    async with worker_here(db.conninfo, max_attempts=2):
+        assert await db.wait(instance) == "completed"
+
+    assert len(driven) == 4

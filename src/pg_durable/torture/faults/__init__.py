@@ -8,7 +8,7 @@ from pg_durable.torture.faults.base import Fault
 # What PostgreSQL says of a user's statement that was cancelled, or ran into a timeout, a full disk,
 # a deadlock, a serialization failure or a transaction that must only read.
 _CANCELLED = frozenset({"57014"})
-_TIMED_OUT = frozenset({"57014", "55P03", "40001"})
+_TIMED_OUT = frozenset({"57014", "55P03", "40001", "25006"})
 _FULL = frozenset({"53100", "58030", "XX000"})
 
 FAULTS: Mapping[str, Fault] = {

@@ -51,19 +51,19 @@ async def _fill(ballast: Path, seconds: float) -> None:
 
 
 async def _limit_files(arena: "Arena", seconds: float) -> None:
-    limited: dict[int, tuple[int, int]] = {}
+    limited: dict[int, int] = {}  # the hard limit by process
     end = asyncio.get_running_loop().time() + seconds
     try:
         while asyncio.get_running_loop().time() < end:
             for process in arena.server.processes():
                 if process.pid not in limited:
-                    _, hard = before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+                    _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
                     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_LARGEST_FILE, hard))
-                    limited[process.pid] = before
+                    limited[process.pid] = hard
             await asyncio.sleep(0.05)
     except (OSError, psutil.Error):
         pass
     finally:
-        for pid, before in limited.items():
+        for pid, hard in limited.items():
             with suppress(OSError):
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
