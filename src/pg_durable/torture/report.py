@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pg_durable.torture.rounds import Outcome
 from pg_durable.torture.violations import Violation
@@ -14,13 +15,13 @@ from pg_durable.torture.violations import Violation
 def tell_round(console: Console, outcome: Outcome) -> None:
     """One line for a round, and one for each violation."""
     plan = outcome.plan
-    verdict = "[red]✗[/]" if outcome.violations else "[green]✓[/]"
+    verdict = ("✗", "red") if outcome.violations else ("✓", "green")
     faults = ", ".join(fault.kind for fault in plan.faults) or "no fault"
-    console.print(
-        f"{verdict} seed {plan.seed}: {sum(outcome.statuses.values())} workflows"
-        f" in {outcome.seconds:.0f} s; {faults}",
-        soft_wrap=True,
+    told = (
+        f" seed {plan.seed}: {sum(outcome.statuses.values())} workflows"
+        f" in {outcome.seconds:.0f} s; {faults}"
     )
+    console.print(Text.assemble(verdict, told), soft_wrap=True)
     for violation in outcome.violations:
         console.print("   ", _line(violation), style="red", markup=False, soft_wrap=True)
     if outcome.violations:
@@ -50,7 +51,7 @@ def print_tables(console: Console, outcomes: Sequence[Outcome]) -> None:
         console.print(table)
     seconds = sum(outcome.seconds for outcome in outcomes)
     console.print(
-        f"{len(outcomes)} rounds in {seconds / 60:.1f} minutes,"
+        f"Rounds: {len(outcomes)} in {seconds / 60:.1f} minutes,"
         f" {sum(faults.values())} faults, {sum(violations.values())} violations"
     )
 
