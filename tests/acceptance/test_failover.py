@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from pg_durable.client import Client
@@ -34,6 +35,11 @@ async def test_on_a_standby_one_may_look_and_is_told_why_nothing_can_be_changed(
     async with await Client.connect(replicas.dsn()) as client:
         instance = await client.start("'select 1'")
 
+    async def installed() -> bool:
+        with psycopg.connect(replicas.standby.dsn()) as session:
+            return session.execute("select to_regclass('df._schema')").fetchone() != (None,)
+
+    await until(installed)
     async with await Client.connect(replicas.standby.dsn()) as client:
 
         async def replicated() -> bool:

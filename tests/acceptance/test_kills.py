@@ -17,6 +17,8 @@ from support.ledger import assert_each_step_exactly_once, create_ledger, start_l
 from support.waiting import until
 from support.workers import WorkerProcess, worker_here
 
+pytestmark = pytest.mark.timeout(400)  # seconds, on a machine that may be busy
+
 KILLS = 50
 WORKFLOWS = 500
 

@@ -185,6 +185,11 @@ class Proxy:
         """How many connections pass through it."""
         return self._call(lambda: len(self._links))
 
+    @property
+    def torn(self) -> int:
+        """How many connections something was swallowed of."""
+        return self._call(lambda: sum(link.torn for link in self._links))
+
     def cut(self, ends: Way = Way.BOTH, *, reset: bool = True, share: float = 1.0) -> int:
         """Close connections, with an RST or a FIN; returns how many.
 

@@ -109,7 +109,7 @@ async def test_an_answer_that_is_swallowed_is_of_something_done(
     inserting = asyncio.create_task(through.rows("insert into t default values"))
 
     async def done() -> bool:
-        return bool(await db.scalar("select count(*) from t"))
+        return bool(await db.scalar("select count(*) from t")) and proxy.torn == 1
 
     await until(done)
     assert not inserting.done()

@@ -14,8 +14,15 @@ returns text
 language plpgsql immutable
 as $$
 declare
-  v_config json := case when df._looks_like_json(p_query) then df._json(p_query) end;
-  v_text text := case p_node_type
+  v_config json;
+  v_text text;
+begin
+  begin
+    v_config := case when df._looks_like_json(p_query) then df._json(p_query) end;
+  exception when sqlstate 'WF001' or sqlstate 'WF007' then
+    null;                       -- the instance fails for it, with the reason
+  end;
+  v_text := case p_node_type
     when 'SQL' then 'SQL: ' || df._cut(p_query, 50)
     when 'SLEEP' then
       'SLEEP ' || case when v_config is null then p_query || 's'
@@ -40,7 +47,6 @@ declare
       'HTTP_MULTIPART ' || (v_config ->> 'method') || ' '
       || df._cut(df._without_references(v_config ->> 'url'), 40)
   end;
-begin
   return coalesce(v_text, p_node_type)
     || case
       when p_node_type <> 'RACE' and p_result_name is not null
