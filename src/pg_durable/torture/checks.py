@@ -213,11 +213,12 @@ _NONE_MAY_BE: Mapping[str, LiteralString] = {
           on l.last is not null
         join df.nodes n on n.instance_id = i.id and n.generation > l.last
     """,
+    # What comes too late for an instance that fails is swept later.
     "signal left": """
         select s.instance_id, format('signal %s %s', s.name, s.data)
         from df._signals s
         join df.instances i on i.id = s.instance_id
-        where i.status in ('completed', 'failed', 'cancelled')
+        where i.status = 'completed'
     """,
     "orphan row": """
         select n.instance_id, format('node %s', n.id)
