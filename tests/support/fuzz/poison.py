@@ -21,6 +21,15 @@ def _leaf(node_type: str, query: str) -> str:
     return _nodes(f"node_type = '{node_type}', query = {query}", "SLEEP")
 
 
+def _signal(data: str) -> str:
+    """The SLEEP becomes a wait, and what it waits for is there."""
+    waits = _leaf("SIGNAL", """'{{"signal_name":"go"}}'""")
+    return (
+        f"with waits as ({waits})"
+        f" insert into df._signals (instance_id, name, data) values ({{i}}, 'go', {data})"
+    )
+
+
 def _instance(change: str) -> str:
     return f"update df.instances set {change} where id = {{i}}"
 
@@ -78,6 +87,10 @@ POISONS: dict[str, tuple[str, str]] = {
         _leaf("SIGNAL", """'{{"signal_name":"a","timeout_seconds":' || repeat('9', 400) || '}}'"""),
         "is no configuration",
     ),
+    "a signal of half a character": (_signal(r"""'"\ud800"'"""), ""),
+    "a signal of U+0000": (_signal(r"""'{{"a":"\u0000"}}'"""), ""),
+    "a deep signal": (_signal(f"{_DEEP}::json"), ""),
+    "a signal of a large number": (_signal("'1e999'"), ""),
     "a date that never is": (
         _leaf("WAIT_SCHEDULE", """'{{"cron_expr":"0 0 30 2 *"}}'"""),
         "There is no such date",
