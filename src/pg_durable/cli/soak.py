@@ -1,6 +1,7 @@
 """soak: load for long, and see that nothing grows."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -67,7 +68,8 @@ def soak(
         open_transaction=open_transaction,
         seed=seed,
     )
-    console = Console(soft_wrap=True)
+    # Written to a file, no figure may be cut off.
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
     found = run_soak(plan, console)
     if out is not None:
         out.write_text(json.dumps(found.document(), indent=1), "utf-8")
