@@ -129,7 +129,7 @@ async def _record_apart(
     lane: Lane, recorder: Recorder, outcome: Outcome, marks: Mapping[str, str]
 ) -> None:
     checkpoint, _ = await recorder.settle(outcome, marks)
-    await lane.commit_apart(checkpoint)
+    await _commit_apart(lane, checkpoint)
     recorder.landed()
 
 
@@ -144,16 +144,23 @@ async def _record_otherwise(
             again = await lane.result(lane.begin(statement))
             await lane.commit(recorder.alone(again, {}))
         except Rejected as failed:
-            await lane.commit_apart(recorder.alone(with_statement(statement, failed.failure), {}))
+            await _commit_apart(lane, recorder.alone(with_statement(statement, failed.failure), {}))
     elif error.sqlstate in TRY_AGAIN:
         return
     elif error.of_the_user:
         # A deferred constraint or trigger: the statement failed after all.
-        await lane.commit_apart(recorder.alone(with_statement(statement, error.failure), {}))
+        await _commit_apart(lane, recorder.alone(with_statement(statement, error.failure), {}))
     elif error.sqlstate == _READ_ONLY:
         await recorder.check_claim()
         outcome = await run_alone(lane, statement)
-        await lane.commit_apart(recorder.alone(outcome, AT_LEAST_ONCE))
+        await _commit_apart(lane, recorder.alone(outcome, AT_LEAST_ONCE))
+
+
+async def _commit_apart(lane: Lane, checkpoint: Checkpoint) -> None:
+    try:
+        await lane.commit_apart(checkpoint)
+    except Rejected as error:  # nothing of the user's is in it: a full disk, a cancelled call
+        raise RunAgain(str(error)) from error
 
 
 async def run_alone(lane: Lane | OtherLane, statement: Statement) -> Outcome:

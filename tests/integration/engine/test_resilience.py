@@ -8,7 +8,10 @@ from psycopg.rows import TupleRow
 from pg_durable.engine.run import Run
 from pg_durable.engine.worker import Worker
 from pg_durable.errors import ServerUnavailable
+from pg_durable.graph.outcomes import Failed
 from pg_durable.lanes.lane import Lane
+from pg_durable.lanes.session import Rejected
+from pg_durable.records import Checkpoint
 from pg_durable.store import Store, StoreError
 from pg_durable.wire import Wire
 from support.database import Database
@@ -338,3 +341,26 @@ async def test_an_outage_of_the_server_does_not_count_as_a_try(
         assert await db.wait(instance) == "completed"
 
     assert len(driven) == 4
+
+
+async def test_a_failed_step_that_could_not_be_recorded_at_once_is_recorded_later(
+    db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    commit_apart, tried = Lane.commit_apart, list[Checkpoint]()
+
+    async def fill_the_disk_at_first(lane: Lane, checkpoint: Checkpoint) -> None:
+        tried.append(checkpoint)
+        if len(tried) == 1:
+            message = "could not extend file: No space left on device"
+            raise Rejected(Failed(message), "53100", of_the_user=False)
+        await commit_apart(lane, checkpoint)
+
+    monkeypatch.setattr(Lane, "commit_apart", fill_the_disk_at_first)
+    instance = await db.start_sql("select 1/0")
+
+    async with worker_here(db.conninfo):
+        assert await db.wait(instance) == "failed"
+
+    assert len(tried) == 2
+    assert "division by zero" in str(await db.output(instance))
+    assert "cannot be driven" not in caplog.text
