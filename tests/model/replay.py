@@ -70,7 +70,8 @@ class Replay:
             gone.pop(lane.session, None)
         if (found := re.match(r"worker (\d) claims", words)) is not None:
             number = after.workers[int(found[1]) - 1].number
-            rows = await self._db.rows("select id from df._claim(%s, 1)", self._numbers[number])
+            query = "select claimed from by_hand.claim(%s)"
+            rows = await self._db.rows(query, self._numbers[number])
             self._demand(rows == [(self._instance,)], "nothing was claimed")
         elif words.endswith("BEGIN, the statement"):
             (lane,) = set(after.lanes) - set(move.before.lanes)

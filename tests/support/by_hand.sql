@@ -69,6 +69,8 @@ create function by_hand.claim(p_worker bigint)
 returns table (claimed text)
 language sql
 as $$
+  -- Where the session got to, if it was slow, would have it look again a little later.
+  select pg_catalog.set_config('df.claims', '', false);
   select c.id from df._claim(p_worker, 10) c where c.id is not null
 $$;
 
