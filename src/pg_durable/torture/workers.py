@@ -38,7 +38,9 @@ class WorkerProcess:
         self.frozen = False
         self.clock = 0.0  # how far its host's clock is off, in seconds
         self.complaints: list[str] = []  # what it did that no worker may
-        self._logs = logs
+        self._wrong_clock = logs / "clock"
+        self._wrong_clock.mkdir(exist_ok=True)  # now, while there is room on the disk
+        (self._wrong_clock / "sitecustomize.py").write_text(_WRONG_CLOCK)
         self._environment = {
             f"PG_DURABLE_{name.upper()}": value for name, value in settings.items()
         }
@@ -62,10 +64,7 @@ class WorkerProcess:
     async def _start(self) -> None:
         environment = {**os.environ, **self._environment}
         if self.clock:
-            clock = self._logs / "clock"
-            clock.mkdir(exist_ok=True)
-            (clock / "sitecustomize.py").write_text(_WRONG_CLOCK)
-            path = [str(clock), *filter(None, [os.environ.get("PYTHONPATH")])]
+            path = [str(self._wrong_clock), *filter(None, [os.environ.get("PYTHONPATH")])]
             environment |= {
                 "TORTURE_CLOCK": str(self.clock),
                 "PYTHONPATH": os.pathsep.join(path),
