@@ -140,7 +140,7 @@ class Checkpoint:
     outcome: Outcome | None  # of the whole instance
 
     def params(self) -> list[bytes | None]:
-        """The parameters of df._checkpoint: arrays in binary form, everything else as text."""
+        """The parameters of df._end_step: arrays in binary form, everything else as text."""
         changes = self.changes
         details = tuple([change.details for change in changes])
         outcome = self.outcome

@@ -19,11 +19,10 @@ MISFITS = frozenset({"3F000", "42P01", "42883", "42703", "42725", "42804", "0A00
 CANCELLED = b"cancel "
 SIGNALLED = b"signal "
 
-CLEAN = "call df._clean()"
-# Text, int8, text[] and int4[]: the parameters of df._checkpoint.
-CHECKPOINT = "select df._checkpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-CHECKPOINT_TYPES = (25, 20, 1009, 1007, 1009, 1009, 1009, 25, 25)
-CHECKPOINT_FORMATS = (0, 0, 1, 1, 1, 1, 1, 0, 0)
+# Text, int8, text[] and int4[]: its parameters.
+END_STEP = "call df._end_step($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+END_STEP_TYPES = (25, 20, 1009, 1007, 1009, 1009, 1009, 25, 25)
+END_STEP_FORMATS = (0, 0, 1, 1, 1, 1, 1, 0, 0)
 # A setting that a step which may run twice can read; local to the transaction ($2), or not.
 SET_KEY = "select pg_catalog.set_config('df.idempotency_key', $1, $2)"
 TO_JSON = "select * from unnest(df._to_json($1, $2))"
@@ -98,9 +97,10 @@ class Store:
         """Renew the lease. False: this worker was declared dead meanwhile."""
         return (await self._row("select df._heartbeat($1)", worker))[0] == "t"
 
-    async def take_over(self, worker: int, lease: float) -> int:
-        """Make due what dead workers held; returns how many instances."""
-        row = await self._row("select df._take_over($1, $2)", worker, lease)
+    async def take_over(self, worker: int, lease: float, *, thoroughly: bool) -> int:
+        """Make due what dead workers held; returns how many instances. Unless `thoroughly`, what
+        died before is not looked for."""
+        row = await self._row("select df._take_over($1, $2, $3)", worker, lease, thoroughly)
         return int(row[0] or 0)
 
     async def settings(self, names: Sequence[str]) -> dict[str, str | None]:
@@ -237,10 +237,13 @@ class Store:
 
     async def _rows(self, statement: str, *params: object) -> list[list[str | None]]:
         encoded = [p if isinstance(p, bytes) else str(p).encode() for p in params]
-        self._wire.execute(statement, encoded)
-        (result,) = await self._wire.sync()
-        if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
-            raise _store_error(result)
+        name = self._wire.prepared.get(statement) or self._wire.prepare_anew(statement)
+        self._wire.execute_prepared(name, encoded)
+        results = await self._wire.sync()
+        for result in results:
+            if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+                raise _store_error(result)
+        self._wire.prepared[statement] = name
         return [
             [
                 None if (value := result.get_value(row, column)) is None else value.decode()

@@ -66,7 +66,7 @@ async def test_a_lock_in_the_place_of_a_dead_workers_delays_its_successor_by_the
     )
     await attacker.rows("select pg_advisory_lock(1885824117, 77)")
     await victim.db.rows(
-        "update df.instances set worker = 77, due_at = null where id = %s", victim.waiting
+        "update df.instances set worker = 77, due_at = now() where id = %s", victim.waiting
     )
 
     async def taken_over() -> object:

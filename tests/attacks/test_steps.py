@@ -10,7 +10,6 @@ import psycopg
 import pytest
 
 from attacks.conftest import Victim
-from pg_durable.store import CHECKPOINT as OUR_CHECKPOINT
 from support.database import Database
 
 CLEAN = """select current_user::text as who, session_user::text as session,
@@ -39,7 +38,7 @@ def _hijack(name: str, statement: str, types: str = "") -> tuple[str, str]:
     return f"deallocate {name}", f"prepare {name}{types} as {statement}"
 
 
-_CHECKPOINT = ("pg_durable_checkpoint", "select 1",
+_END_STEP = ("pg_durable_end_step", "select 1",
                "(text, int8, text[], int[], text[], text[], text[], text, text)")  # fmt: skip
 
 # What a step may try without being refused: the next one finds a session as after a login.
@@ -100,7 +99,6 @@ FATAL = {
     "to cancel itself": ("select pg_cancel_backend(pg_backend_pid())", "57014"),
     "a prepared transaction": ("prepare transaction 'attack'", "55000"),
     "a hijacked COMMIT": (_do(*_hijack("pg_durable_commit", "select 1")), "26000"),
-    "a hijacked checkpoint": (_do(*_hijack(*_CHECKPOINT)), "26000"),
     "a deferred trigger that raises": ("insert into attic.deferred values (1)", "P0001"),
     "another's ledger": ("insert into ledger values ('forged')", "42501"),
     "the instances": ("update df.instances set status = 'completed'", "42501"),
@@ -174,14 +172,15 @@ async def test_a_step_that_is_refused_ends_its_own_workflow_only(
     await victim.is_unharmed()
 
 
-async def test_a_session_in_which_a_step_replaced_the_cleaning_is_not_used_again(
+async def test_a_session_in_which_a_step_replaced_its_checkpoint_is_not_used_again(
     victim: Victim, attacker: Database
 ) -> None:
-    dirty = _do(*_hijack("pg_durable_clean", "select 1"), "set search_path = attic")
+    dirty = _do(*_hijack(*_END_STEP), "set search_path = attic")
 
     instance = await attacker.start(f"$step${dirty}$step$")
 
-    assert await attacker.wait(instance) == "completed"
+    assert await attacker.wait(instance) == "failed"
+    assert "put something else in the place" in str(await attacker.output(instance))
     again = await attacker.start(f"$step${CLEAN}$step$")
     assert await attacker.completed_rows(again) == [AS_LOGGED_IN]
     await victim.is_unharmed()
@@ -190,8 +189,8 @@ async def test_a_session_in_which_a_step_replaced_the_cleaning_is_not_used_again
 async def test_a_step_that_replaces_every_statement_of_the_worker_deceives_itself_only(
     victim: Victim, attacker: Database
 ) -> None:
-    names = [f"pg_durable_{name}" for name in ("deferred", "own_session", "clean")]
-    replaced = [*((name, "select 1") for name in names), _CHECKPOINT]
+    names = [f"pg_durable_{name}" for name in ("deferred", "own_session")]
+    replaced = [*((name, "select 1") for name in names), _END_STEP]
     forged = [s for name in replaced for s in _hijack(*name)]
 
     instance = await attacker.start(f"$step${_do(*forged)}$step$")
@@ -205,7 +204,8 @@ async def test_a_step_that_replaces_every_statement_of_the_worker_deceives_itsel
 async def test_a_checkpoint_prepared_by_a_step_serves_no_other_role(
     victim: Victim, attacker: Database
 ) -> None:
-    forged = f"prepare pg_durable_checkpoint{_CHECKPOINT[2]} as {OUR_CHECKPOINT}"
+    call = "select df._checkpoint($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    forged = f"prepare pg_durable_end_step{_END_STEP[2]} as {call}"
 
     instance = await attacker.start(f"$step${_do('deallocate all', forged)}$step$ ~> 'select 1'")
 

@@ -53,7 +53,7 @@ async def test_every_function_looks_names_up_where_no_user_can_plant_one(db: Dat
 
     # One evaluates the caller's expression as the caller would; one resets the path, and names
     # the schema of everything.
-    assert sorted(loose) == [("_clean",), ("explain",)]
+    assert sorted(loose) == [("_end_step",), ("explain",)]
     assert backslashes == []
 
 

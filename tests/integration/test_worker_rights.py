@@ -17,7 +17,7 @@ from support.waiting import until
 from support.workers import worker_here
 
 # What the sessions of steps call, and what gives away nothing.
-FOR_EVERYBODY = {"_checkpoint", "_clean", "_to_json", "_lock_class"}
+FOR_EVERYBODY = {"_checkpoint", "_end_step", "_to_json", "_lock_class"}
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def test_a_worker_with_the_least_rights_takes_over_and_sweeps(
 ) -> None:
     instance = await user.start("'select 1 as n'")
     await db.rows(
-        "update df.instances set worker = 99, due_at = null, status = 'running' where id = %s",
+        "update df.instances set worker = 99 where id = %s",
         instance,
     )
     await db.rows("insert into df._signals (instance_id, name, data) values ('00000000', 'x', '1')")

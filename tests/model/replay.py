@@ -224,7 +224,8 @@ class Replay:
     async def _compare(self, state: State) -> None:
         """Every row that the model has."""
         worker, status, due = await self._db.row(
-            "select worker, status, due_at <= clock_timestamp() from df.instances where id = %s",
+            "select worker, status, case when worker is null then due_at <= clock_timestamp() end"
+            " from df.instances where id = %s",
             self._instance,
         )
         numbers = {real: number for number, real in self._numbers.items()}

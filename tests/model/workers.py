@@ -34,7 +34,7 @@ def claim(state: State, index: int, setting: Setting) -> Iterator[Action]:
         yield Action(words, Kind.STEP, state._replace(workers=tuple(workers)))
     elif not locked(state, INSTANCE):
         seen = state.nodes if worker.claiming is None else worker.claiming
-        after = committed(state, state.nodes, Instance("running", worker.number, None))
+        after = committed(state, state.nodes, Instance(state.instance.status, worker.number, None))
         words = f"{_who(index)} claims: df._claim"
         yield Action(words, Kind.STEP, with_run(after, index, Run(seen)))
 
@@ -157,6 +157,8 @@ def _let_go(
         return Instance(state.instance.status, None, "now")
     if then == "completed":
         return Instance("completed", None, None)
+    if state.instance.status == "pending":
+        return state.instance._replace(status="running")
     return None
 
 

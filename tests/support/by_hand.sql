@@ -79,7 +79,7 @@ create function by_hand.look()
 returns table (instance text, worker bigint, due boolean, nodes text, effects text)
 language sql
 as $$
-  select i.status, i.worker, i.due_at <= clock_timestamp(),
+  select i.status, i.worker, case when i.worker is null then i.due_at <= clock_timestamp() end,
     (select string_agg(right(n.id, 1) || ':' || n.status
                        || case when n.stopped_through > 0 then ' (stopped)' else '' end,
                        ', ' order by n.id)

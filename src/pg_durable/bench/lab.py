@@ -19,11 +19,10 @@ _PATIENCE = 300.0  # seconds
 _TO_LEAVE = 30.0
 _POLL = 0.05
 _PARKED = """
-    select not exists (select from df.instances where worker is not null)
-      and not exists (
-        select from df.instances
-        where submitted_by = quote_ident(current_user)::regrole
-          and due_at <= now())
+    select not exists (
+      select from df.instances
+      where submitted_by = quote_ident(current_user)::regrole
+        and due_at <= now())
 """
 _BUSY = "select exists (select from df.instances where status in ('pending', 'running'))"
 
@@ -112,7 +111,7 @@ class Lab:
             raise PgDurableError(f"An instance failed: {failed[0]}")
 
     def wait_until_parked(self, patience: float = _PATIENCE) -> None:
-        """Wait until workers hold nothing and nothing is due: all sleep, or have ended."""
+        """Wait until nothing is due, which is also what workers hold: all sleep, or have ended."""
         self.wait_for(_PARKED, patience=patience)
 
     def counters(self, workers: list[psutil.Process]) -> Counters:

@@ -83,7 +83,7 @@ STATUSES = "select i.status::text, count(*) as number from df.instances i group 
 DUE = """
 select i.worker, count(*) as number, max(clock_timestamp() - i.due_at) as longest
 from df.instances i
-where i.due_at <= statement_timestamp() or i.worker is not null
+where i.due_at <= statement_timestamp()
 group by 1"""
 STUCK = "select w.instance_id as id from df.waiting_for() w where w.waits_for = 'nothing: stuck'"
 GIVEN_BACK = """

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pg_durable.engine.slow import ShownWhenSlow
+from pg_durable.engine.waits import NEVER
 from pg_durable.errors import PgDurableError
 from pg_durable.graph.nodes import NodeType
 from pg_durable.graph.outcomes import Change, Leaf, Outcome, Progress
+from pg_durable.lanes.lane import Lane
 from pg_durable.lanes.session import Statement
+from pg_durable.lanes.slots import Waiter
 from pg_durable.records import Checkpoint
 from pg_durable.steps.sql import RunAgain, run_sql_steps
 
@@ -28,9 +31,11 @@ class Chain:
 
     def __init__(self, run: "Run", leaf: Leaf) -> None:
         self.leaf = leaf
+        self.watched = not run.has_one_leaf
         self._run = run
         self._loop = asyncio.get_running_loop()
         self._progress = Progress()
+        self._lane: Lane | None = None  # until another instance has taken it over
         self._following: Leaf | None = None
         self._until = 0.0
         self._slow: ShownWhenSlow | None = None
@@ -45,26 +50,30 @@ class Chain:
             Outraced: the chain lost a race.
         """
         claimed, context = self._run.claimed, self._run.context
-        lane = await context.pool.acquire(claimed.role, None)
-        if context.stopping:
+        lane = self._lane = await context.pool.acquire(claimed.role, None, statement)
+        if context.stopping and lane.begun is None:
             context.pool.release(lane, claimed.role, None)
             raise RunAgain("the worker stops")
-        if lane.sees_commits:
-            self._slow = ShownWhenSlow(self._run)
         self._until = self._loop.time() + context.settings.time_slice
-        self._begin_leaf()
         try:
+            if lane.sees_commits:
+                self._slow = ShownWhenSlow(self._run)
+                self._begin_leaf(self.leaf)
+            elif self._run.shown_from != NEVER:
+                await self._run.show()  # now or never
             await run_sql_steps(lane, statement, self)
         except BaseException as error:
             if self._committing and not isinstance(error, asyncio.CancelledError | Outraced):
                 self._run.broken = True
-            lane.reusable = False  # whatever it was doing is rolled back by its end
+            if self._lane is not None:
+                lane.reusable = False  # whatever it was doing is rolled back by its end
             raise
         finally:
             if self._slow is not None:
                 self._slow.close()
             self._commit_ended()  # also one that was cut off: nobody may wait for it
-            context.pool.release(lane, claimed.role, None)
+            if self._lane is not None:
+                context.pool.release(lane, claimed.role, None)
         return self._progress
 
     async def settle(
@@ -92,7 +101,28 @@ class Chain:
             changes=changes,
             outcome=progress.outcome if self._finishes else None,
         )
-        return checkpoint, self._next_statement(progress) if may_follow else None
+        statement = self._next_statement(progress) if may_follow else None
+        if self._following is not None and not self.watched:
+            self._begin_leaf(self._following)  # it may take long to hear that this one is over
+        return checkpoint, statement
+
+    def successor(self) -> Waiter | None:
+        """See `Recorder`."""
+        claimed, context = self._run.claimed, self._run.context
+        if (
+            self._lane is None
+            or not self._finishes
+            or self._progress.outcome is None  # it wants to go on soon
+            or claimed.attempts  # it could not be recorded: on a lane of its own it can be told why
+            or self._lane.read_only
+            or not self._lane.sees_commits
+            or context.stopping
+        ):
+            return None
+        successor = context.pool.successor(self._lane, claimed.role)
+        if successor is not None:
+            self._lane = None
+        return successor
 
     def landed(self) -> None:
         """See `Recorder`."""
@@ -103,7 +133,8 @@ class Chain:
                 raise Outraced(f"node {self._following.node.id} lost a race")
             self._progress.leaves.clear()
             self.leaf, self._following = self._following, None
-            self._begin_leaf()
+            if self.watched:
+                self._begin_leaf(self.leaf)
 
     def _race_branch(self) -> list[str] | None:
         """What may be cut off together with this chain: the branch of the race around it."""
@@ -149,9 +180,9 @@ class Chain:
         self._following = progress.leaves[0]
         return statement
 
-    def _begin_leaf(self) -> None:
+    def _begin_leaf(self, leaf: Leaf) -> None:
         if self._slow is not None:
-            self._slow.begin(self.leaf)
+            self._slow.begin(leaf)
 
     def _end_leaf(self) -> None:
         if self._slow is not None:

@@ -87,7 +87,7 @@ async def _give_back(run: "Run", reason: BaseException, *, fault: bool) -> None:
 
 
 def _told(reason: BaseException) -> str:
-    if isinstance(reason, LeaseLost):
+    if type(reason) is LeaseLost:
         return "a node's row has ended, was stopped, or is of a later iteration than it can be"
     return str(reason) if isinstance(reason, PgDurableError) else repr(reason)
 

@@ -45,6 +45,8 @@ class Run:
         self.ledger = Ledger()
         self.parked_for = NEVER  # seconds until the instance is due again
         self.broken = False  # a commit failed: what rests on it in memory is void
+        # When the instance's row is to say that it runs; NEVER once it does.
+        self.shown_from = asyncio.get_running_loop().time() + context.settings.show_running_after
         self._clock = Clock(claimed.clock)
         self._ready: list[Leaf] = []  # leaves to run now
         self._waiting = Waiting(self, self._clock)
@@ -124,7 +126,7 @@ class Run:
             if self.ledger.pressing and self._outcome is None:  # else the end takes it along
                 await self._save()
                 continue  # what was settled meanwhile comes first
-            if len(self._ready) == 1 and not self._running and not self._waiting.open:
+            if len(self._ready) == 1 and self.has_one_leaf:
                 self._leaves.refuse_without_place(self._ready[0])
                 self.absorb(await self._leaves.run(self._ready.pop()))  # the common case: no task
                 continue
@@ -148,6 +150,11 @@ class Run:
             self._changed.clear()
         if self.ledger.urgent:
             await self._save()
+
+    @property
+    def has_one_leaf(self) -> bool:
+        """Whether one leaf is run, and nothing else goes on beside it."""
+        return not (self._running or self._waiting.open or self._held)
 
     def absorb_held(self) -> None:
         """Go on with what was held, now that all it rests on is committed."""
@@ -208,6 +215,11 @@ class Run:
         self._waiting.open.drop(losers)
         self._leaves.stop(losers)
 
+    def show(self) -> "asyncio.Future[bool]":
+        """Have the instance's row say that it runs."""
+        self.shown_from = NEVER
+        return self.context.saver.save(Saving(instance=self.claimed.id))
+
     def look_for_signals(self) -> None:
         """Somebody says that there is one."""
         self._waiting.open.look = True
@@ -239,6 +251,7 @@ class Run:
         waits = self._waiting.open
         begun = [node for node, generation, _ in saving.waits if waits.has(node, generation)]
         saving.running = self.with_ancestors(begun)
+        self.shown_from = NEVER
         saving.then, saving.output = then, output
         self.ledger.saving += 1
         try:

@@ -34,7 +34,7 @@ _CROWDED_PAUSE = 0.25  # between looks for other roles, while there is no room
 _SHORTEST_PAUSE = 0.001
 _OPENING = 60.0  # seconds after which a server that lets us in must have answered
 _LEAST_PATIENCE = 5.0  # seconds for an answer to a heartbeat, however short the lease
-_LONGEST_PAUSE = 0.016  # then the worker counts as idle and waits to be notified
+_LONGEST_PAUSE = 0.004  # then the worker counts as idle and waits to be notified
 
 
 class Session:
@@ -296,8 +296,16 @@ class Session:
         # It may be a whole pause until the next look, and that still is to be within the lease.
         lease, pause = self._settings.lease, self._settings.take_over_interval
         silence = max(lease - pause, lease / 2)
+        now = asyncio.get_running_loop().time
+        thorough_at = now()
         while True:
-            freed = await self._store.take_over(self._context.worker, silence)
+            begun = now()
+            thoroughly = begun >= thorough_at
+            freed = await self._store.take_over(
+                self._context.worker, silence, thoroughly=thoroughly
+            )
+            if thoroughly:  # a tenth of the time at most
+                thorough_at = begun + max(pause, 10 * (now() - begun))
             if freed:
                 log.info("took over %d instances of workers that are gone", freed)
                 self._attention.set()

@@ -3,6 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from pg_durable.engine.waits import NEVER
 from pg_durable.graph.outcomes import Leaf
 from pg_durable.records import Saving
 
@@ -24,7 +25,10 @@ class ShownWhenSlow:
     def begin(self, leaf: Leaf) -> None:
         """The leaf begins; what was shown before it is over."""
         self._leaf = leaf
-        self._due = self._loop.time() + self._after
+        now = self._loop.time()
+        self._due = now + self._after
+        if now > self._run.shown_from:
+            self._run.show()
         if self._timer is None:  # one serves all leaves of a chain, most of which are fast
             self._timer = self._loop.call_at(self._due, self._look)
 
@@ -50,5 +54,6 @@ class ShownWhenSlow:
     def _show(self, leaf: Leaf) -> None:
         run = self._run
         if not run.walk.lost(leaf):
+            run.shown_from = NEVER
             running = run.with_ancestors([leaf.node.id])
             run.context.saver.save(Saving(instance=run.claimed.id, running=running))

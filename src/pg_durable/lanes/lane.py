@@ -1,20 +1,25 @@
 """A session of a submitting role, and the two flushes of a step.
 
     flush 1   BEGIN · the user's statement
-    flush 2   cleaning up · the checkpoint · COMMIT
+    flush 2   cleaning up and the checkpoint · COMMIT
 
 The statement's effects and the record of them commit together or not at all. Cleaning brings
 the session back to what a new login finds, but for cached plans, so the next step of any
 instance of the role can use it. It comes before the commit, so as to cost no transaction of its
 own; what is deferred to the commit is run before it, so nothing can dirty the session after.
 
-Where the next step of the same chain is known, its flush 1 travels with flush 2: one round trip
-a step. The server skips it when anything in flush 2 fails.
+Where the next step is known, of the same chain or of another instance of the role that waits for
+a session, its flush 1 travels with flush 2: one round trip a step. The server skips it when
+anything in flush 2 fails.
 """
 
 import re
 from collections.abc import Awaitable, Sequence
+from typing import NamedTuple
 
+from psycopg import pq
+
+from pg_durable.errors import LeaseLost
 from pg_durable.graph.outcomes import Done
 from pg_durable.lanes.session import (
     OK,
@@ -26,10 +31,9 @@ from pg_durable.lanes.session import (
 )
 from pg_durable.records import Checkpoint
 from pg_durable.store import (
-    CHECKPOINT,
-    CHECKPOINT_FORMATS,
-    CHECKPOINT_TYPES,
-    CLEAN,
+    END_STEP,
+    END_STEP_FORMATS,
+    END_STEP_TYPES,
     TO_JSON,
     TO_JSON_FORMATS,
     TO_JSON_TYPES,
@@ -47,8 +51,7 @@ _DEFERRED = b"pg_durable_deferred"
 # Back to the role that logged in: the one that records the step.
 _OWN_SESSION = b"pg_durable_own_session"
 _OWN_ROLE = b"pg_durable_own_role"  # which the session authorization may not bring
-_CLEAN = b"pg_durable_clean"
-_CHECKPOINT = b"pg_durable_checkpoint"
+_END_STEP = b"pg_durable_end_step"
 _STATEMENTS = {
     _BEGIN: "begin",
     _COMMIT: "commit",
@@ -56,16 +59,28 @@ _STATEMENTS = {
     _DEFERRED: "set constraints all immediate",
     _OWN_SESSION: "reset session authorization",
     _OWN_ROLE: "set role none",
-    _CLEAN: CLEAN,
-    _CHECKPOINT: CHECKPOINT,
+    _END_STEP: END_STEP,
 }
 _BEGIN_READ_WRITE = "begin read write"
 
 # What may turn out to commit inside, and then to run alone, can read its key from the first.
 _MAY_COMMIT = re.compile(r"(?>\s|--[^\n]*\n|/\*.*?\*/)*+(?:call|do)\b", re.IGNORECASE | re.DOTALL)
 
+
+class CheckpointReplaced(LeaseLost):
+    """A step has prepared a statement of its own in the place of ours: it is not recorded."""
+
+
 # A statement under way, with its BEGIN.
 Started = Awaitable[Results]
+
+
+class Recording(NamedTuple):
+    """A checkpoint and COMMIT under way."""
+
+    answers: Awaitable[Results]
+    before: int  # statements of ours that precede those of `Lane._ending`
+    started: Started | None  # what was begun with it
 
 
 class Lane(StepSession):
@@ -76,8 +91,11 @@ class Lane(StepSession):
         self._ending = [_DEFERRED, _OWN_SESSION]
         if take_role is not None:
             self._ending.append(_OWN_ROLE)
-        self._ending += (_CLEAN, _CHECKPOINT, _COMMIT)
         self.prepared = True
+        # Of whose step comes next here, if it came with the session.
+        self.begun: Started | None = None
+        # Whether transactions are read-only by default, so that no step is recorded with its own.
+        self.read_only = False
         # Otherwise a change of a node's row during its step would make the checkpoint fail.
         self.sees_commits = True
 
@@ -94,7 +112,8 @@ class Lane(StepSession):
         wire.execute("show role")
         wire.execute(_STATEMENTS[_OWN_ROLE])  # the role of `alter role … set role` need not use df
         for name, statement in _STATEMENTS.items():
-            wire.prepare(name, statement, CHECKPOINT_TYPES if name == _CHECKPOINT else ())
+            wire.prepare(name, statement, END_STEP_TYPES if name == _END_STEP else ())
+        wire.execute("show default_transaction_read_only")
         wire.execute("show default_transaction_isolation")
         try:
             results = await wire.sync()
@@ -105,6 +124,7 @@ class Lane(StepSession):
             wire.close()
             raise
         lane = cls(wire, max_result_bytes, role_to_take(role, results[0]))
+        lane.read_only = results[-2].get_value(0, 0) == b"on"
         lane.sees_commits = results[-1].get_value(0, 0) == b"read committed"
         return lane
 
@@ -119,8 +139,11 @@ class Lane(StepSession):
         self._wire.execute(statement.text)
         return self._wire.sync(chunked=before)
 
-    async def result(self, started: Started) -> Done:
+    async def result(self, started: Started, statement: Statement) -> Done:
         """The result of a started statement; its transaction is still open.
+
+        It is begun again where it was called off, because the commit of another instance that
+        it came with had failed.
 
         Raises:
             Rejected: the statement failed; the transaction is to be rolled back.
@@ -128,7 +151,12 @@ class Lane(StepSession):
             LoginRefused: the session may not take the role of the step.
             ConnectionLost, StepRefused: the session is gone.
         """
-        return await self._begun(await started)
+        results = await started
+        if results[0].status == pq.ExecStatus.PIPELINE_ABORTED:
+            self.forget_prepared()  # who knows what the other one did
+            await self.rollback()
+            results = await self.begin(statement)
+        return await self._begun(results)
 
     async def execute_alone(self, statement: Statement) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""
@@ -152,11 +180,45 @@ class Lane(StepSession):
         self._queue(_ROLLBACK)
         await self._wire.sync()
 
-    async def commit(
-        self, checkpoint: Checkpoint, following: Statement | None = None
-    ) -> Started | None:
-        """Record the step in its statement's transaction, and commit both. Starts the
-        `following` statement in a new transaction with it, if there is one.
+    def record(
+        self,
+        checkpoint: Checkpoint,
+        following: Statement | None = None,
+        *,
+        watched: bool = True,
+    ) -> Recording:
+        """Send what records the step in its statement's transaction, and commits both; `recorded`
+        awaits its end. Starts the `following` statement in a new transaction with it; where
+        nobody has `watched` for the commit, the server tells of it with the first answer to that.
+        """
+        return self._end(checkpoint, following, watched=watched)
+
+    async def commit_apart(self, checkpoint: Checkpoint) -> None:
+        """Record a step whose statement committed itself, or failed, or never ran. Raises what
+        `recorded` does."""
+        self._queue(_ROLLBACK)
+        self._wire.execute(_BEGIN_READ_WRITE)
+        await self.recorded(self._end(checkpoint, before=2))
+
+    def _end(
+        self,
+        checkpoint: Checkpoint,
+        following: Statement | None = None,
+        *,
+        before: int = 0,
+        watched: bool = True,
+    ) -> Recording:
+        for name in self._ending:
+            self._queue(name)
+        self._queue(_END_STEP, checkpoint.params(), END_STEP_TYPES, END_STEP_FORMATS)
+        self._queue(_COMMIT)
+        if following is None:
+            return Recording(self._wire.sync(), before, None)
+        answers = self._wire.part(at_once=watched)
+        return Recording(answers, before, self.begin(following))
+
+    async def recorded(self, recording: Recording) -> None:
+        """Wait for the commit.
 
         Raises:
             LeaseLost: the node is not this worker's any more; nothing was committed.
@@ -164,42 +226,20 @@ class Lane(StepSession):
                 the session's; nothing was committed, nothing was started.
             ConnectionLost: unknown whether it was committed; the rows tell.
         """
-        return await self._finish(checkpoint, following)
-
-    async def commit_apart(self, checkpoint: Checkpoint) -> None:
-        """Record a step whose statement committed itself, or failed, or never ran."""
-        self._queue(_ROLLBACK)
-        self._wire.execute(_BEGIN_READ_WRITE)
-        await self._finish(checkpoint, None, before=2)
-
-    async def _finish(
-        self, checkpoint: Checkpoint, following: Statement | None, before: int = 0
-    ) -> Started | None:
-        for name in self._ending:
-            if name is _CHECKPOINT:
-                self._queue(name, checkpoint.params(), CHECKPOINT_TYPES, CHECKPOINT_FORMATS)
-            else:
-                self._queue(name)
-        started = None
-        if following is None:
-            results = await self._wire.sync()
-        else:
-            recorded = self._wire.part()
-            started = self.begin(following)
-            results = await recorded
-
+        results = await recording.answers
         for number, result in enumerate(results):
             if result.status not in OK:
                 self.reusable = False
-                if started is not None:
-                    await started  # called off; to be read before anything else is sent
-                name = self._ending[number - before] if number >= before else _ROLLBACK
-                raise rejection(result, of_the_user=name in (_DEFERRED, _COMMIT))
+                if recording.started is not None:
+                    await recording.started  # called off; to be read before anything else is sent
+                deferred = number == recording.before
+                committing = number == len(results) - 1
+                raise rejection(result, of_the_user=deferred or committing)
         if results[-1].command_status != b"COMMIT":
             raise ConnectionLost("the COMMIT of a step was answered with something else")
-        if results[-3].command_status != b"CALL":
-            self.reusable = False  # the step has put something else in the place of the cleaning
-        return started
+        if results[-2].command_status != b"CALL":
+            self.reusable = False
+            raise CheckpointReplaced("a step has put something else in the place of its checkpoint")
 
     def _queue(
         self,

@@ -8,8 +8,8 @@ from typing import overload
 from pg_durable.lanes.lane import Lane
 from pg_durable.lanes.login import log_in
 from pg_durable.lanes.other import OtherLane
-from pg_durable.lanes.session import NoSessionLeft, StepSession
-from pg_durable.lanes.slots import Slots
+from pg_durable.lanes.session import NoSessionLeft, Statement, StepSession
+from pg_durable.lanes.slots import Slots, Waiter
 from pg_durable.settings import Settings
 from pg_durable.store import Store
 
@@ -27,14 +27,19 @@ class LanePool:
         self._open = 0
 
     @overload
-    async def acquire(self, role: str, database: None) -> Lane: ...
+    async def acquire(
+        self, role: str, database: None, statement: Statement | None = None
+    ) -> Lane: ...
 
     @overload
     async def acquire(self, role: str, database: str) -> OtherLane: ...
 
-    async def acquire(self, role: str, database: str | None) -> StepSession:
+    async def acquire(
+        self, role: str, database: str | None, statement: Statement | None = None
+    ) -> StepSession:
         """Borrow a clean session of the role; wait for a free one, and while the server has none.
-        No `database`: the one with the `df` schema.
+        No `database`: the one with the `df` schema. There the session may come with the
+        `statement` begun in it by who had it before (`Lane.begun`).
 
         Raises:
             LoginRefused: the server will not let the role in.
@@ -42,7 +47,15 @@ class LanePool:
             LimitExceeded: none was free for `execution_acquire_timeout` seconds.
         """
         while True:
-            await self._slots.acquire(role)
+            waiter = Waiter(statement)
+            try:
+                await self._slots.acquire(role, waiter)
+            except BaseException:
+                if waiter.lane is not None:
+                    self._close(waiter.lane)
+                raise
+            if waiter.lane is not None:
+                return waiter.lane
             try:
                 lane = self._take((role, database))
                 if lane is None:
@@ -54,6 +67,13 @@ class LanePool:
             except BaseException:
                 self._slots.release(role)
                 raise
+
+    def successor(self, lane: Lane, role: str) -> Waiter | None:
+        """Who is to take over a session that is about to be released, so that its statement can
+        travel with the last commit there. To be given the session at once."""
+        if not lane.usable or self._is_old(lane):
+            return None
+        return self._slots.successor(role)
 
     def release(self, lane: StepSession, role: str, database: str | None) -> None:
         """Give a session back, for the next step or to be closed."""
@@ -96,10 +116,13 @@ class LanePool:
 
     def _put_back(self, key: tuple[str, str | None], lane: StepSession) -> None:
         lane.idle_since = time.monotonic()
-        if lane.usable and lane.idle_since - lane.opened_at < self._settings.lane_max_age:
+        if lane.usable and not self._is_old(lane):
             self._idle[key].append(lane)
         else:
             self._close(lane)
+
+    def _is_old(self, lane: StepSession) -> bool:
+        return time.monotonic() - lane.opened_at >= self._settings.lane_max_age
 
     async def _open_lane(self, role: str, database: str | None) -> StepSession:
         if self._open >= self._settings.max_user_connections:

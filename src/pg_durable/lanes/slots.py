@@ -4,12 +4,31 @@ import asyncio
 from collections import Counter, deque
 
 from pg_durable.errors import LimitExceeded
+from pg_durable.lanes.lane import Lane, Started
+from pg_durable.lanes.session import Statement
 from pg_durable.settings import Settings
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
 
-Waiter = asyncio.Future[None]
+
+class Waiter:
+    """Who waits for a slot.
+
+    With a `statement` it can also be given the session of who had the slot before, with that
+    statement begun in it.
+    """
+
+    def __init__(self, statement: Statement | None = None) -> None:
+        self.statement = statement
+        self.lane: Lane | None = None
+        self.turn: asyncio.Future[None]
+
+    def take(self, lane: Lane, begun: Started) -> None:
+        """It is this one's turn, in a session in which its statement is begun."""
+        lane.begun = begun
+        self.lane = lane
+        self.turn.set_result(None)
 
 
 class Slots:
@@ -29,8 +48,8 @@ class Slots:
         self._waiting: dict[str, deque[Waiter]] = {}  # by role; whose turn it is, first
         self._refusals: dict[str | None, Refusal] = {}  # by role; None: for all
 
-    async def acquire(self, role: str) -> None:
-        """Wait for a slot.
+    async def acquire(self, role: str, waiter: Waiter | None = None) -> None:
+        """Wait for a slot; the `waiter` may get a session with it.
 
         Raises:
             LimitExceeded: there was none for `execution_acquire_timeout` seconds.
@@ -38,13 +57,14 @@ class Slots:
         if not self._waiting and self._has_room(role):
             self._take(role)
             return
-        waiter: Waiter = asyncio.get_running_loop().create_future()
+        waiter = waiter or Waiter()
+        waiter.turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(role, deque()).append(waiter)
         self._hand_out()
         try:
-            await self._wait(waiter, role)
+            await self._wait(waiter.turn, role)
         except BaseException:
-            if waiter.done() and not waiter.cancelled():
+            if waiter.turn.done() and not waiter.turn.cancelled():
                 self.release(role)  # handed out at the same moment
             else:
                 self._forget(waiter, role)
@@ -58,6 +78,22 @@ class Slots:
             del self._in_use[role]
         if self._waiting:
             self._hand_out()
+
+    def successor(self, role: str) -> Waiter | None:
+        """Take out who is next if a slot of the role becomes free, provided that it can take over
+        the session with the slot; the slot is its own from now on."""
+        if not self._waiting:
+            return None
+        self._in_use[role] -= 1
+        self._total -= 1
+        is_next = self._next_role() == role
+        self._take(role)
+        waiters = self._waiting.get(role)
+        if not is_next or waiters is None or waiters[0].statement is None:
+            return None
+        if waiters[0].turn.done():  # cancelled a moment ago
+            return None
+        return self._next_waiter(role)
 
     def refused(self, role: str, *, of_role: bool) -> bool:
         """Give back a slot for which the server had no session: too many of the role, or of all.
@@ -103,13 +139,13 @@ class Slots:
             del self._refusals[key]
         self._hand_out()
 
-    async def _wait(self, waiter: Waiter, role: str) -> None:
+    async def _wait(self, turn: asyncio.Future[None], role: str) -> None:
         if not self._timeout:
-            await waiter
+            await turn
             return
         while True:
-            await asyncio.wait([waiter], timeout=self._timeout)
-            if waiter.done():
+            await asyncio.wait([turn], timeout=self._timeout)
+            if turn.done():
                 return
             if not self._refusals:  # a server without connections slows down, and fails nothing
                 raise self._timed_out(role)
@@ -140,13 +176,17 @@ class Slots:
 
     def _hand_out(self) -> None:
         while role := self._next_role():
-            waiters = self._waiting.pop(role)
-            waiter = waiters.popleft()
-            if waiters:
-                self._waiting[role] = waiters  # at the end: others with as many come first
-            if not waiter.done():
+            turn = self._next_waiter(role).turn
+            if not turn.done():
                 self._take(role)
-                waiter.set_result(None)
+                turn.set_result(None)
+
+    def _next_waiter(self, role: str) -> Waiter:
+        waiters = self._waiting.pop(role)
+        waiter = waiters.popleft()
+        if waiters:
+            self._waiting[role] = waiters  # at the end: others with as many come first
+        return waiter
 
     def _next_role(self) -> str | None:
         eligible = [role for role in self._waiting if self._has_room(role)]

@@ -42,7 +42,8 @@ _NOW = """
            (select count(*) from pg_ls_tmpdir()),
            (select count(*) from pg_prepared_xacts),
            (select count(*) from df.instances where status in ('pending', 'running')),
-           (select count(*) from df.instances where due_at <= clock_timestamp()),
+           (select count(*) from df.instances
+            where due_at <= clock_timestamp() and worker is null),
            (select coalesce(max(age(backend_xmin)), 0) from pg_stat_activity)
 """
 # The probe of df._claim: the oldest that is due of each role.
@@ -54,6 +55,7 @@ _CLAIM = """
       from df.instances i
       where i.submitted_by = r.name::regrole
         and i.due_at <= now()
+        and i.worker is null
       order by i.due_at
       limit 1) d
 """

@@ -9,6 +9,7 @@ from pg_durable.graph.substitution import fill_sql, fill_variables
 from pg_durable.lanes.lane import Lane
 from pg_durable.lanes.other import OtherLane
 from pg_durable.lanes.session import Rejected, Statement
+from pg_durable.lanes.slots import Waiter
 from pg_durable.records import Checkpoint
 from pg_durable.steps.advice import hint_for
 
@@ -33,11 +34,17 @@ AT_LEAST_ONCE = {"delivery": "at least once"}
 class Recorder(Protocol):
     """What a chain of steps tells of itself, and asks, while it runs."""
 
+    watched: bool  # whether others have to hear of a commit before the next statement has ended
+
     async def settle(
         self, outcome: Outcome, marks: Mapping[str, str], *, may_follow: bool = False
     ) -> tuple[Checkpoint, Statement | None]:
         """What to record with the outcome, at the moment when it is to be; and the statement
         to start with it, if one may follow."""
+
+    def successor(self) -> Waiter | None:
+        """Whose statement is to start with the commit, if nothing of this instance may follow:
+        the session is that one's from then on."""
 
     def landed(self) -> None:
         """The checkpoint is committed."""
@@ -98,10 +105,10 @@ async def run_sql_steps(lane: Lane, statement: Statement, recorder: Recorder) ->
         ConnectionLost: the session is gone; the rows tell whether the step was committed.
         LimitExceeded, StepRefused: the step fails with this; its session is gone.
     """
-    started = lane.begin(statement)
+    started, lane.begun = lane.begun or lane.begin(statement), None
     while True:
         try:
-            result = await lane.result(started)
+            result = await lane.result(started, statement)
         except Rejected as error:
             if error.sqlstate in NOT_IN_A_TRANSACTION:
                 await recorder.check_claim()
@@ -114,15 +121,23 @@ async def run_sql_steps(lane: Lane, statement: Statement, recorder: Recorder) ->
             return
 
         checkpoint, following = await recorder.settle(result, {}, may_follow=True)
+        successor = recorder.successor() if following is None else None
+        if successor is not None:
+            recording = lane.record(checkpoint, successor.statement, watched=False)
+            assert recording.started is not None
+            successor.take(lane, recording.started)
+        else:
+            recording = lane.record(checkpoint, following, watched=recorder.watched)
         try:
-            begun = await lane.commit(checkpoint, following)
+            await lane.recorded(recording)
         except Rejected as error:
-            await _record_otherwise(lane, statement, recorder, error)
+            if successor is None:  # else the lane is not ours any more
+                await _record_otherwise(lane, statement, recorder, error)
             raise RunAgain(str(error)) from error
         recorder.landed()
-        if following is None or begun is None:
+        if following is None or recording.started is None:
             return
-        statement, started = following, begun
+        statement, started = following, recording.started
 
 
 async def _record_apart(
@@ -141,8 +156,8 @@ async def _record_otherwise(
         lane.forget_prepared()
         await lane.rollback()
         try:
-            again = await lane.result(lane.begin(statement))
-            await lane.commit(recorder.alone(again, {}))
+            again = await lane.result(lane.begin(statement), statement)
+            await lane.recorded(lane.record(recorder.alone(again, {})))
         except Rejected as failed:
             await _commit_apart(lane, recorder.alone(with_statement(statement, failed.failure), {}))
     elif error.sqlstate in TRY_AGAIN:

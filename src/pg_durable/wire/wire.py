@@ -10,6 +10,7 @@ import asyncio
 import select
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import count
 
 import psycopg
 from psycopg import pq
@@ -43,6 +44,10 @@ class Wire:
         self.database = (self.pg.db or b"").decode()
         self.encoding = (self.pg.parameter_status(b"server_encoding") or b"").decode()
         self.lost: Exception | None = None
+        self.prepared: dict[
+            str, bytes
+        ] = {}  # names of statements by their texts, for who keeps them
+        self._number = count(1)
         self.on_notify: Callable[[bytes], None] | None = None
         self.on_lost: Callable[[], None] | None = None
         # Takes rows as they come, so that a huge result never is in memory as a whole; may
@@ -84,6 +89,12 @@ class Wire:
         """Queue the preparation of a statement."""
         self._send(self.pg.send_prepare, name, statement.encode(), types)
 
+    def prepare_anew(self, statement: str) -> bytes:
+        """Queue the preparation of a statement under a name that no other has."""
+        name = b"pg_durable_%d" % next(self._number)
+        self.prepare(name, statement)
+        return name
+
     def execute_prepared(
         self, name: bytes, params: Sequence[bytes | None] = (), formats: Sequence[int] | None = None
     ) -> None:
@@ -105,12 +116,17 @@ class Wire:
         """Queue a statement. Results come in text format."""
         self._send(self.pg.send_query_params, statement.encode(), params, types, formats)
 
-    def part(self) -> "asyncio.Future[Results]":
-        """Let the server answer what is queued so far without waiting for the rest, which a
-        failure here still calls off. To be followed by `sync()`."""
+    def part(self, *, at_once: bool) -> "asyncio.Future[Results]":
+        """The answers to what is queued so far, apart from the rest, which a failure here still
+        calls off. To be followed by `sync()`.
+
+        The server sends them `at_once`, or with its next answer: that spares both sides a
+        wake-up.
+        """
         future: asyncio.Future[Results] = self._loop.create_future()
         self._waiting.append((future, self._queued, None))
-        self._send(self.pg.send_flush_request)
+        if at_once:
+            self._send(self.pg.send_flush_request)
         self._queued = 0
         return future
 

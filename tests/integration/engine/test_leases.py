@@ -47,7 +47,7 @@ async def test_a_cancelled_instances_statement_is_stopped_and_rolled_back(
                 "update df.nodes set stopped_through = 2147483647 where instance_id = %s", instance
             )
             await db.rows(
-                "update df.instances set status = 'cancelled', worker = null,"
+                "update df.instances set status = 'cancelled', worker = null, due_at = null,"
                 " output = 'canceled: changed my mind' where id = %s",
                 instance,
             )
@@ -111,7 +111,7 @@ async def test_an_installation_under_a_running_worker_breaks_nothing(
 async def test_instances_of_a_worker_that_left_no_trace_are_taken_over(db: Database) -> None:
     instance = await db.start("'select 1'")
     await db.rows(
-        "update df.instances set worker = 99, due_at = null, status = 'running' where id = %s",
+        "update df.instances set worker = 99 where id = %s",
         instance,
     )
 
@@ -126,7 +126,7 @@ async def test_a_worker_without_grace_gives_back_a_running_step_at_once(
     async with worker_here(database, grace=0):
         instance = await db.start("'insert into t select 1 from pg_sleep(60)'")
 
-        await until(lambda: db.active("insert into t"))
+        await db.wait(instance, ["running"])
 
     assert await db.row("select status, worker from df.instances where id = %s", instance) == (
         "running",

@@ -131,7 +131,7 @@ async def test_a_worker_ends_when_the_schema_becomes_newer_and_gives_back_what_i
         await asyncio.wait_for(task, 15)
 
     assert await db.scalar("select count(*) from t") == 0
-    assert await db.rows("select distinct status, attempts from df.instances") == [("running", 0)]
+    assert await db.rows("select distinct status, attempts from df.instances") == [("pending", 0)]
     await in_one_transaction(db, *DOWNGRADE)
     async with worker_here(database):
         assert await db.wait(instance) == "completed"

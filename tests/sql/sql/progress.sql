@@ -28,8 +28,8 @@ update df.instances set completed_at = '2026-01-02Z' where label = 'cancelled';
 select count(pg_advisory_lock(df._lock_class(), worker)) from (values (7), (8), (9)) w (worker);
 insert into df._worker_epoch (worker, name) overriding system value values (7, 'host:1'), (8, null), (9, 'host:2'), (10, 'idle');
 update df.instances set status = 'running' where status = 'pending' and label <> 'due';
-update df.instances set due_at = null, worker = case label when 'held' then 7 when 'nameless' then 8 else 6 end where label in ('held', 'nameless', 'orphan');
-update df.instances set due_at = null, worker = 9 where label = 'of another';
+update df.instances set worker = case label when 'held' then 7 when 'nameless' then 8 else 6 end where label in ('held', 'nameless', 'orphan');
+update df.instances set worker = 9 where label = 'of another';
 update df.instances set due_at = '2999-12-31 23:59:59.9+05:45' where label in ('parked', 'retry');
 update df.instances set attempts = 3 where label in ('retry', 'due retry', 'held');
 

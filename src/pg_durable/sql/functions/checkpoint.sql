@@ -151,7 +151,7 @@ begin
       and (i.submitted_by = quote_ident(session_user)::regrole or df._called_by_worker());
   else
     update df.instances i
-    set status = p_outcome, output = p_output, worker = null, attempts = 0,
+    set status = p_outcome, output = p_output, worker = null, due_at = null, attempts = 0,
         completed_at = clock_timestamp(), updated_at = clock_timestamp()
     where i.id = p_instance
       and i.worker = p_worker
@@ -205,6 +205,7 @@ end $$;
 --   delay     seconds until a released instance is due again
 --   attempts  how many times in a row it was given back
 --   output    text for a failed instance
+-- The instance shows as running from then on, unless it has ended or is released.
 -- Returns what could not be recorded: instances whose claim p_worker has not any more ('lost'), or
 -- whose row somebody holds in a transaction that is still open ('busy'). A node's row that somebody
 -- holds (whoever calls df._checkpoint can) makes it fail after the lock_timeout, to be tried again.
@@ -255,7 +256,7 @@ begin
     case v ->> 'then'
       when 'park' then
         update df.instances
-        set worker = null, attempts = 0,
+        set status = 'running', worker = null, attempts = 0,
             due_at = coalesce(
               case when not df._signal_arrived(v_id) then df._next_due(v_id) end,
               clock_timestamp())
@@ -267,11 +268,14 @@ begin
         where id = v_id;
       when 'completed', 'failed' then
         update df.instances
-        set status = v ->> 'then', output = v ->> 'output', worker = null, attempts = 0,
+        set status = v ->> 'then', output = v ->> 'output', worker = null, due_at = null, attempts = 0,
             completed_at = clock_timestamp(), updated_at = clock_timestamp()
         where id = v_id;
       else
-        null;
+        update df.instances
+        set status = 'running'
+        where id = v_id
+          and status = 'pending';
     end case;
   end loop;
 end $$;

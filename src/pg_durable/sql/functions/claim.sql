@@ -50,15 +50,58 @@ declare
   v_freed bigint;
 begin
   delete from df._worker_epoch where worker = p_worker;
-  -- A row locked by a cancellation that is not committed yet is left to the next take-over.
-  update df.instances
-  set worker = null, due_at = clock_timestamp()
-  where id = any (array(
-    select i.id from df.instances i where i.worker = p_worker for no key update skip locked));
-  get diagnostics v_freed = row_count;
+  v_freed := df._free(array(select c.id from df._claimed() c where c.worker = p_worker));
   if v_freed > 0 then
     perform df._wake();
   end if;
+  return v_freed;
+end $$;
+
+-- The instances that workers have claimed, role by role. They keep their place in the queue, so
+-- the part of it that is not due yet need not be looked at.
+create or replace function df._claimed()
+returns table (id text, worker bigint)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+  with recursive roles (role) as (
+    select (select i.submitted_by from df.instances i
+            where i.due_at is not null
+            order by i.submitted_by limit 1)
+    union all
+    select (select i.submitted_by from df.instances i
+            where i.due_at is not null and i.submitted_by > r.role
+            order by i.submitted_by limit 1)
+    from roles r
+    where r.role is not null
+  )
+  select i.id, i.worker
+  from roles r
+  join df.instances i on i.submitted_by = r.role
+  where i.due_at <= clock_timestamp()
+    and i.worker is not null
+$$;
+
+-- Make instances due that are claimed by nobody who lives. Returns how many. Rows that are locked,
+-- as by a cancellation that is not committed yet, are left to the next take-over.
+create or replace function df._free(p_instances text[]) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_freed bigint;
+begin
+  update df.instances
+  set worker = null, due_at = clock_timestamp()
+  where id = any (array(
+    select i.id
+    from df.instances i
+    where i.id = any (p_instances)
+      and i.worker is not null
+      and not exists (select from df._worker_epoch e where e.worker = i.worker)
+    for no key update skip locked));
+  get diagnostics v_freed = row_count;
   return v_freed;
 end $$;
 
@@ -74,29 +117,26 @@ end $$;
 
 -- Make due what dead workers held: those whose control session is gone, or whose
 -- heartbeat is older than the lease (in seconds). Returns how many instances became due.
-create or replace function df._take_over(p_worker bigint, p_lease float8) returns bigint
+-- Unless told to look thoroughly, it looks through what is claimed only when a worker has died just
+-- now: that takes the longer, the more is due.
+create or replace function df._take_over(
+  p_worker bigint, p_lease float8, p_thoroughly boolean default true
+) returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_freed bigint;
 begin
   delete from df._worker_epoch
   where worker <> p_worker
     and (pg_try_advisory_xact_lock(df._lock_class(), worker::int)
          or last_seen_at < clock_timestamp() - make_interval(secs => p_lease));
-
-  -- Locked rows wait for the next round: a cancellation that stays open must hold up nobody.
-  update df.instances
-  set worker = null, due_at = clock_timestamp()
-  where id = any (array(
-    select i.id
-    from df.instances i
-    where i.worker is not null
-      and not exists (select from df._worker_epoch e where e.worker = i.worker)
-    for no key update skip locked));
-  get diagnostics v_freed = row_count;
-  return v_freed;
+  if not (found or p_thoroughly) then
+    return 0;
+  end if;
+  return df._free(array(
+    select c.id
+    from df._claimed() c
+    where not exists (select from df._worker_epoch e where e.worker = c.worker)));
 end $$;
 
 -- Tell an idle worker, if there is one, that something is due. A NOTIFY takes a
@@ -124,7 +164,8 @@ as $$
 $$;
 
 -- Of each role that has anything in the queue, when its oldest is due. The index has the roles in
--- order, and the oldest of each first: one probe for each role.
+-- order, and the oldest of each first: one probe for each role. What is claimed has kept its place
+-- there, and is passed.
 --
 -- While somebody's transaction holds vacuum back, each probe passes all that was claimed since: dead
 -- entries, which come first. If that took long, the next looks begin where this one got to, at the
@@ -156,6 +197,7 @@ begin
       from df.instances i
       where i.submitted_by = role
         and i.due_at >= _look_for_due.due_at
+        and i.worker is null
       order by i.due_at
       limit 1;
       if found then
@@ -182,6 +224,7 @@ begin
     from df.instances i
     where i.submitted_by > role
       and i.due_at is not null
+      and i.worker is null
     order by i.submitted_by, i.due_at
     limit 1;
     exit when not found;
@@ -200,6 +243,8 @@ end $$;
 -- Claim up to p_limit due instances for p_worker, with their graphs: of each role that has any the
 -- same share, oldest first; of roles in p_without none. So no role waits for another's queue to end.
 -- Skips rows another worker is claiming; an instance is claimed by one worker at a time.
+-- No indexed column changes, so a claim costs one version of a row and no entry in any index: that
+-- is why `status` says `running` only when something is saved, and `due_at` stays as it is.
 -- `refusal` says why an instance must fail before its first step; `clock` is the server's time, in
 -- seconds since 1970, by which the worker counts.
 -- Where there is nothing to claim, one row without an id says in how many seconds the next instance
@@ -243,7 +288,7 @@ begin
     return query
     with claimed as (
       update df.instances i
-      set status = 'running', worker = p_worker, due_at = null, updated_at = clock_timestamp()
+      set worker = p_worker, updated_at = clock_timestamp()
       where i.id = any (array(
         select d.id
         from (
@@ -256,6 +301,7 @@ begin
           from df.instances x
           where x.submitted_by = r.role
             and x.due_at between r.oldest and v_now
+            and x.worker is null
           order by x.due_at
           limit (p_limit - 1) / cardinality(v_roles) + 1
           for no key update skip locked   -- not stopped by a sender of a signal
@@ -331,7 +377,7 @@ $$;
 
 revoke execute on function
   df._register(text), df._unregister(bigint), df._heartbeat(bigint),
-  df._take_over(bigint, float8), df._look_for_due(timestamptz), df._claim(bigint, int, json),
+  df._take_over(bigint, float8, boolean), df._claimed(), df._free(text[]), df._look_for_due(timestamptz), df._claim(bigint, int, json),
   df._results(text),
   df._lost(bigint, json)
 from public;

@@ -102,7 +102,8 @@ from df._worker_epoch e
 join df._living_workers() l (worker) on l.worker = e.worker
 where exists (
   select from df.instances i
-  where i.worker = e.worker
+  where i.due_at <= clock_timestamp()      -- what is claimed keeps its place in the queue
+    and i.worker = e.worker
     and (i.submitted_by = quote_ident(current_user)::regrole
          or (select df._sees_all(current_user))));
 

@@ -2,7 +2,7 @@
 -- With the caller's search_path, an operator that somebody planted in public for our column
 -- types would be preferred to PostgreSQL's own, and run with the caller's rights.
 -- Left out: functions with a parsed body, whose names are resolved already; df.explain, which
--- evaluates the caller's expression as the caller would; df._clean, which resets what is set.
+-- evaluates the caller's expression as the caller would; df._end_step, which resets what is set.
 -- Nor does the caller decide what a backslash in a function's text means.
 do $$
 declare
@@ -13,7 +13,7 @@ begin
     from pg_catalog.pg_proc p
     where p.pronamespace = 'df'::pg_catalog.regnamespace
       and p.prosqlbody is null
-      and p.proname not in ('explain', '_clean')
+      and p.proname not in ('explain', '_end_step')
   loop
     execute pg_catalog.format('alter routine %s set search_path = pg_catalog, pg_temp', v_function);
     if (select pg_catalog.strpos(p.prosrc, E'\\') > 0 from pg_catalog.pg_proc p where p.oid = v_function)

@@ -23,22 +23,46 @@ exception when others then
 end $$;
 
 -- Bring the session back to what a new login finds, as DISCARD ALL would, sparing the plans, since
--- those make the next step fast, and what the worker prepared. One call, because a statement of its
--- own costs more than each of these does. By the role that logged in.
+-- those make the next step fast, and what the worker prepared; then record the step. One call,
+-- because a statement of its own costs more than each of these does. By the role that logged in.
 -- A procedure, because the answer to CALL cannot be forged: PREPARE takes none.
-create or replace procedure df._clean()
+create or replace procedure df._end_step(
+  p_instance text, p_worker bigint, p_nodes text[], p_generations int[], p_statuses text[],
+  p_results text[], p_details text[], p_outcome text, p_output text
+)
 language plpgsql
 as $$
 declare
-  v_name text;
+  v_command text;
 begin
   reset all;                -- also the search_path, so what follows names its schemas
   unlisten *;
-  execute 'close all';      -- PL/pgSQL would look for a cursor of that name
   discard temp;
   discard sequences;
-  perform pg_catalog.pg_advisory_unlock_all();
-  for v_name in select s.name from pg_catalog.pg_prepared_statement() s where s.from_sql loop
-    execute pg_catalog.format('deallocate %I', v_name);
-  end loop;
+  -- Conditions without a query are what PL/pgSQL evaluates fastest, here and below.
+  if pg_catalog.pg_advisory_unlock_all() is null then
+    return;
+  end if;
+  perform
+  from pg_catalog.pg_prepared_statement() s
+  where s.from_sql
+  union all
+  select
+  from pg_catalog.pg_cursor() c
+  where c.is_holdable;
+  if found then
+    execute 'close all';    -- PL/pgSQL would look for a cursor of that name
+    for v_command in
+      select pg_catalog.format('deallocate %I', s.name)
+      from pg_catalog.pg_prepared_statement() s
+      where s.from_sql
+    loop
+      execute v_command;
+    end loop;
+  end if;
+
+  if df._checkpoint(p_instance, p_worker, p_nodes, p_generations, p_statuses, p_results,
+                    p_details, p_outcome, p_output) is null then
+    return;
+  end if;
 end $$;
