@@ -16,6 +16,12 @@ _generations = lru_cache(maxsize=1024)(int_array)
 _statuses = lru_cache(maxsize=1024)(text_array)
 
 
+@lru_cache(maxsize=1024)
+def _all_completed(number: int) -> tuple[bytes, bytes]:
+    """The arrays of statuses and of details for so many nodes with nothing but a result."""
+    return text_array(["completed"] * number), text_array([None] * number)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """An instance this worker now holds, with its graph as rows."""
@@ -142,7 +148,13 @@ class Checkpoint:
     def params(self) -> list[bytes | None]:
         """The parameters of df._end_step: arrays in binary form, everything else as text."""
         changes = self.changes
-        details = tuple([change.details for change in changes])
+        if all([change.is_plain for change in changes]):  # nearly always
+            results = [change.outcome.result for change in changes]  # type: ignore[union-attr]
+            statuses, details = _all_completed(len(changes))
+        else:
+            results = [change.result for change in changes]
+            statuses = _statuses(tuple([change.status for change in changes]))
+            details = text_array([change.details for change in changes])
         outcome = self.outcome
         status = None
         if outcome is not None:
@@ -152,9 +164,9 @@ class Checkpoint:
             b"%d" % self.worker,
             text_array([change.node for change in changes]),
             _generations(tuple([change.generation for change in changes])),
-            _statuses(tuple([change.status for change in changes])),
-            text_array([change.result for change in changes]),
-            text_array(details) if any(details) else _statuses(details),
+            statuses,
+            text_array(results),
+            details,
             status,
             storable(outcome.message).encode() if isinstance(outcome, Failed) else None,
         ]

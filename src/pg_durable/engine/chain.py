@@ -76,7 +76,7 @@ class Chain:
                 context.pool.release(lane, claimed.role, None)
         return self._progress
 
-    async def settle(
+    def settle(
         self, outcome: Outcome, marks: Mapping[str, str], *, may_follow: bool = False
     ) -> tuple[Checkpoint, Statement | None]:
         """See `Recorder`."""

@@ -106,6 +106,12 @@ class Change(NamedTuple):
     marks: Mapping[str, Any] | None = None  # kept beside the result
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is a result, and there is nothing to be kept beside it."""
+        outcome = self.outcome
+        return type(outcome) is Done and not outcome.columns and not self.marks
+
+    @property
     def status(self) -> str:
         """The status the row gets; `stopped` and `iterated` are told apart by `df._record`."""
         match self.outcome:

@@ -54,11 +54,9 @@ def encode(
     first. A type that is not native becomes a string. Bytes that are not UTF-8 (they come from
     SQL_ASCII databases) become U+FFFD.
     """
-    source = {column.name: position for position, column in enumerate(columns)}
-    encoders = [_ENCODERS.get(columns[position].type_oid, _string) for position in source.values()]
-    if len(source) < len(columns):
-        rows = ([row[position] for position in source.values()] for row in rows)
-    template = _template(tuple(source))
+    positions, encoders, template = _shape(tuple(columns))
+    if len(positions) < len(columns):
+        rows = ([row[position] for position in positions] for row in rows)
 
     objects = [
         template
@@ -77,10 +75,12 @@ def encode(
 
 
 @lru_cache(maxsize=1024)
-def _template(names: tuple[str, ...]) -> bytes:
-    """Give the format of a row, `{"id":%b,"who":%b}`."""
-    keys = ",".join([quote(name).replace("%", "%%") + ":%b" for name in names])
-    return f"{{{keys}}}".encode()
+def _shape(columns: tuple[Column, ...]) -> tuple[list[int], list[Callable[[bytes], bytes]], bytes]:
+    """Which columns are written, how, and the format of a row, `{"id":%b,"who":%b}`."""
+    source = {column.name: position for position, column in enumerate(columns)}
+    encoders = [_ENCODERS.get(columns[position].type_oid, _string) for position in source.values()]
+    keys = ",".join([quote(name).replace("%", "%%") + ":%b" for name in source])
+    return list(source.values()), encoders, f"{{{keys}}}".encode()
 
 
 def _verbatim(value: bytes) -> bytes:

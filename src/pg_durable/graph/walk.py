@@ -95,7 +95,8 @@ class Walk:
             else:
                 self._leave(node, what, marks, agenda, progress, iterated)
                 marks = None  # the first to be left is the leaf itself
-        progress.leaves = [leaf for leaf in progress.leaves if not self.lost(leaf)]
+        if progress.losers:
+            progress.leaves = [leaf for leaf in progress.leaves if not self.lost(leaf)]
         return progress
 
     # --- entering

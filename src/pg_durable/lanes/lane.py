@@ -208,10 +208,11 @@ class Lane(StepSession):
         before: int = 0,
         watched: bool = True,
     ) -> Recording:
+        queue = self._wire.execute_prepared if self.prepared else self._queue_text
         for name in self._ending:
-            self._queue(name)
-        self._queue(_END_STEP, checkpoint.params(), END_STEP_TYPES, END_STEP_FORMATS)
-        self._queue(_COMMIT)
+            queue(name)
+        queue(_END_STEP, checkpoint.params(), END_STEP_FORMATS)
+        queue(_COMMIT)
         if following is None:
             return Recording(self._wire.sync(), before, None)
         answers = self._wire.part(at_once=watched)
@@ -227,31 +228,30 @@ class Lane(StepSession):
             ConnectionLost: unknown whether it was committed; the rows tell.
         """
         results = await recording.answers
-        for number, result in enumerate(results):
-            if result.status not in OK:
-                self.reusable = False
-                if recording.started is not None:
-                    await recording.started  # called off; to be read before anything else is sent
-                deferred = number == recording.before
-                committing = number == len(results) - 1
-                raise rejection(result, of_the_user=deferred or committing)
+        if results[-1].status not in OK:  # or one before it: the rest was called off then
+            self.reusable = False
+            if recording.started is not None:
+                await recording.started  # called off; to be read before anything else is sent
+            number = next(n for n, result in enumerate(results) if result.status not in OK)
+            deferred, committing = number == recording.before, number == len(results) - 1
+            raise rejection(results[number], of_the_user=deferred or committing)
         if results[-1].command_status != b"COMMIT":
             raise ConnectionLost("the COMMIT of a step was answered with something else")
         if results[-2].command_status != b"CALL":
             self.reusable = False
             raise CheckpointReplaced("a step has put something else in the place of its checkpoint")
 
-    def _queue(
-        self,
-        name: bytes,
-        params: Sequence[bytes | None] = (),
-        types: Sequence[int] | None = None,
-        formats: Sequence[int] | None = None,
-    ) -> None:
+    def _queue(self, name: bytes) -> None:
         if self.prepared:
-            self._wire.execute_prepared(name, params, formats)
+            self._wire.execute_prepared(name)
         else:
-            self._wire.execute(_STATEMENTS[name], params, types, formats)
+            self._queue_text(name)
+
+    def _queue_text(
+        self, name: bytes, params: Sequence[bytes | None] = (), formats: Sequence[int] | None = None
+    ) -> None:
+        types = END_STEP_TYPES if name == _END_STEP else None
+        self._wire.execute(_STATEMENTS[name], params, types, formats)
 
     async def _to_json(self, oid: int, texts: list[str | None]) -> list[bytes | None]:
         self._wire.execute(

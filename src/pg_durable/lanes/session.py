@@ -97,6 +97,8 @@ class StepSession:
             LoginRefused: the session may not take the role of the step.
             Rejected, LimitExceeded: the statement failed, or its result is too large.
         """
+        if (result := results[-1]).status in OK:  # so is all before it
+            return await self._result_of(result)
         begin, *ours, result = results
         if begin.status not in OK:
             raise ConnectionLost(error_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
@@ -126,7 +128,8 @@ class StepSession:
             self._rows, self._bytes = [], 0
             raise rejection(result)
         width = result.nfields
-        self._take(result)  # what came as a whole, not in chunks
+        if result.ntuples:
+            self._take(result)  # what came as a whole, not in chunks
         rows, self._rows, self._bytes = self._rows, [], 0
         columns = []
         for number in range(width):

@@ -36,7 +36,7 @@ class Recorder(Protocol):
 
     watched: bool  # whether others have to hear of a commit before the next statement has ended
 
-    async def settle(
+    def settle(
         self, outcome: Outcome, marks: Mapping[str, str], *, may_follow: bool = False
     ) -> tuple[Checkpoint, Statement | None]:
         """What to record with the outcome, at the moment when it is to be; and the statement
@@ -120,7 +120,7 @@ async def run_sql_steps(lane: Lane, statement: Statement, recorder: Recorder) ->
                 raise RunAgain(str(error)) from error
             return
 
-        checkpoint, following = await recorder.settle(result, {}, may_follow=True)
+        checkpoint, following = recorder.settle(result, {}, may_follow=True)
         successor = recorder.successor() if following is None else None
         if successor is not None:
             recording = lane.record(checkpoint, successor.statement, watched=False)
@@ -143,7 +143,7 @@ async def run_sql_steps(lane: Lane, statement: Statement, recorder: Recorder) ->
 async def _record_apart(
     lane: Lane, recorder: Recorder, outcome: Outcome, marks: Mapping[str, str]
 ) -> None:
-    checkpoint, _ = await recorder.settle(outcome, marks)
+    checkpoint, _ = recorder.settle(outcome, marks)
     await _commit_apart(lane, checkpoint)
     recorder.landed()
 

@@ -11,12 +11,16 @@ _LENGTH = struct.Struct("!i")
 _INT4_ELEMENT = struct.Struct("!ii")
 _NULL = _LENGTH.pack(-1)
 _EMPTY = struct.Struct("!iii")
+_ONE_TEXT = _HEADER.pack(1, 0, TEXT, 1, 1)
 
 
 def text_array(values: Sequence[str | None]) -> bytes:
     """A text[] parameter."""
     if not values:
         return _EMPTY.pack(0, 0, TEXT)
+    if len(values) == 1 and (value := values[0]) is not None:  # the most frequent of all
+        encoded = value.encode()
+        return _ONE_TEXT + _LENGTH.pack(len(encoded)) + encoded
     parts = [_HEADER.pack(1, None in values, TEXT, len(values), 1)]
     parts += [
         _NULL if value is None else _LENGTH.pack(len(encoded := value.encode())) + encoded

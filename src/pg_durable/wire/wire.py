@@ -191,15 +191,15 @@ class Wire:
             while waiting and not pg.is_busy():
                 result = pg.get_result()
                 if result is None:
-                    chunked = waiting[0][2] == len(self._results)
-                    if chunked and pg.pipeline_status != pq.PipelineStatus.ABORTED:
-                        pg.set_chunked_rows_mode(_CHUNK)
+                    self._begin_result()
                     continue
                 status = result.status
                 if status in _COMPLETE:
                     self._results.append(result)
                     if len(self._results) == waiting[0][1]:
                         self._answer()
+                    pg.get_result()  # the None that ends a statement: it is never waited for
+                    self._begin_result()
                 elif status == _SYNC:
                     self._answer()
                 elif status == _ROWS and self.on_rows is not None:
@@ -221,6 +221,15 @@ class Wire:
         except LimitExceeded as error:
             cancel_in_server(self.pg)
             self._lose(error)
+
+    def _begin_result(self) -> None:
+        """The next result begins: have its rows in chunks, if it is the one."""
+        if (
+            self._waiting
+            and self._waiting[0][2] == len(self._results)
+            and self.pg.pipeline_status != pq.PipelineStatus.ABORTED
+        ):
+            self.pg.set_chunked_rows_mode(_CHUNK)
 
     def _answer(self) -> None:
         done, self._results = self._results, []
