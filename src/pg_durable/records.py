@@ -148,7 +148,7 @@ class Checkpoint:
     def params(self) -> list[bytes | None]:
         """The parameters of df._end_step: arrays in binary form, everything else as text."""
         changes = self.changes
-        if all([change.is_plain for change in changes]):  # nearly always
+        if all(change.is_plain for change in changes):  # nearly always
             results = [change.outcome.result for change in changes]  # type: ignore[union-attr]
             statuses, details = _all_completed(len(changes))
         else:

@@ -1,6 +1,7 @@
 """`pg-durable worker` as a process of its own."""
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
@@ -201,3 +202,71 @@ async def test_a_standby_is_waited_for_until_it_is_promoted(tmp_path: Path) -> N
         await process.communicate()
     assert b"trying again" in complaint
     assert process.returncode == 0
+
+
+async def _processes(db: Database) -> dict[int, int]:
+    """The living workers: their processes, by their numbers."""
+    rows = await db.rows(
+        "select e.worker, split_part(e.name, ':', 2)::int from df._worker_epoch e"
+        " join df._living_workers() l (worker) on l.worker = e.worker"
+    )
+    return dict(rows)
+
+
+async def _are_working(db: Database, number: int) -> bool:
+    return len(await _processes(db)) == number
+
+
+async def test_several_processes_share_the_work_and_one_that_is_killed_is_replaced(
+    db: Database,
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command("worker", db.conninfo, "--processes", "3"),
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    await until(lambda: _are_working(db, 3))
+    before = await _processes(db)
+
+    os.kill(next(iter(before.values())), signal.SIGKILL)
+    killed = next(iter(before))
+
+    async def replaced() -> bool:
+        now = await _processes(db)
+        return len(now) == 3 and killed not in now
+
+    await until(replaced)
+    instances = [await db.start("'select 1'") for _ in range(20)]
+    assert {await db.wait(instance) for instance in instances} == {"completed"}
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 0
+    assert f"process {before[killed]} was killed by signal 9: another begins" in err.decode()
+    assert await db.scalar("select count(*) from df._worker_epoch") == 0
+
+
+async def test_the_processes_end_with_the_command_however_it_dies(db: Database) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command("worker", db.conninfo, "--processes", "2"), env=environment()
+    )
+    await until(lambda: _are_working(db, 2))
+
+    process.kill()
+    await process.wait()
+
+    await until(lambda: _are_working(db, 0))
+
+
+async def test_what_ends_one_process_ends_all_with_its_code(db: Database) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command("worker", db.conninfo, "--processes", "2"),
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    await until(lambda: _are_working(db, 2))
+
+    await db.rows("update df._schema set migration = 9999, version = '99.0.0'")
+    _, err = await process.communicate()
+
+    assert process.returncode == 1
+    assert "99.0.0" in err.decode()

@@ -21,6 +21,7 @@ from pg_durable.cli.options import (
     one_dsn,
     settings_of,
 )
+from pg_durable.cli.processes import split_up
 from pg_durable.cli.target import as_uri, names_of, resolve_dsn
 
 if TYPE_CHECKING:
@@ -109,6 +110,17 @@ def worker(
         bool,
         typer.Option("--wait-for-schema", help="Wait for a df schema that is missing or too old."),
     ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=64,
+            envvar="PG_DURABLE_PROCESSES",
+            show_envvar=False,
+            help="Work in so many processes, each a worker of its own; 0: one for each core.",
+        ),
+    ] = 1,
     max_user_connections: MaxUserConnections = None,
     max_connections_per_role: Annotated[
         int | None,
@@ -148,6 +160,9 @@ def worker(
 
     Any number of workers may serve one database, from any machine. A worker that is killed
     loses nothing: others take its workflows over, or it does when it is started again.
+
+    One process uses one core, and runs some ten thousand steps a second; --processes begins
+    several, and replaces those that are killed. All limits hold for each of them.
 
     Given several databases, each with a df schema, it serves them side by side; the settings
     hold for each. A schema newer than this program ends it, with exit code 1.
@@ -189,6 +204,8 @@ def worker(
     if not wait_for_server:
         for dsn in given:
             asyncio.run(probe(dsn))  # says best why there is no connection
+    if processes != 1:
+        split_up(processes)
     run_workers(databases, wait_for_server=wait_for_server, wait_for_schema=wait_for_schema)
 
 

@@ -55,6 +55,7 @@ class Chain:
             context.pool.release(lane, claimed.role, None)
             raise RunAgain("the worker stops")
         self._until = self._loop.time() + context.settings.time_slice
+        lane.careful = claimed.attempts > 0
         try:
             if lane.sees_commits:
                 self._slow = ShownWhenSlow(self._run)

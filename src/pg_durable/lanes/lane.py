@@ -1,7 +1,7 @@
 """A session of a submitting role, and the two flushes of a step.
 
     flush 1   BEGIN · the user's statement
-    flush 2   cleaning up and the checkpoint · COMMIT
+    flush 2   what was deferred · cleaning up and the checkpoint · COMMIT
 
 The statement's effects and the record of them commit together or not at all. Cleaning brings
 the session back to what a new login finds, but for cached plans, so the next step of any
@@ -48,17 +48,12 @@ _COMMIT = b"pg_durable_commit"
 _ROLLBACK = b"pg_durable_rollback"
 # The deferred triggers and constraints of the user's statement.
 _DEFERRED = b"pg_durable_deferred"
-# Back to the role that logged in: the one that records the step.
-_OWN_SESSION = b"pg_durable_own_session"
-_OWN_ROLE = b"pg_durable_own_role"  # which the session authorization may not bring
 _END_STEP = b"pg_durable_end_step"
 _STATEMENTS = {
     _BEGIN: "begin",
     _COMMIT: "commit",
     _ROLLBACK: "rollback",
     _DEFERRED: "set constraints all immediate",
-    _OWN_SESSION: "reset session authorization",
-    _OWN_ROLE: "set role none",
     _END_STEP: END_STEP,
 }
 _BEGIN_READ_WRITE = "begin read write"
@@ -79,7 +74,7 @@ class Recording(NamedTuple):
     """A checkpoint and COMMIT under way."""
 
     answers: Awaitable[Results]
-    before: int  # statements of ours that precede those of `Lane._ending`
+    before: int  # statements of ours that precede those of a step's end
     started: Started | None  # what was begun with it
 
 
@@ -88,12 +83,12 @@ class Lane(StepSession):
 
     def __init__(self, wire: Wire, max_result_bytes: int, take_role: str | None = None) -> None:
         super().__init__(wire, max_result_bytes, take_role)
-        self._ending = [_DEFERRED, _OWN_SESSION]
-        if take_role is not None:
-            self._ending.append(_OWN_ROLE)
         self.prepared = True
         # Of whose step comes next here, if it came with the session.
         self.begun: Started | None = None
+        # Whether the role is taken back by statements of their own. Else df._end_step does it: a
+        # role that the step has taken may call that, but not look for it where its plan is stale.
+        self.careful = False
         # Whether transactions are read-only by default, so that no step is recorded with its own.
         self.read_only = False
         # Otherwise a change of a node's row during its step would make the checkpoint fail.
@@ -110,7 +105,7 @@ class Lane(StepSession):
         """
         wire = await Wire.connect(conninfo)
         wire.execute("show role")
-        wire.execute(_STATEMENTS[_OWN_ROLE])  # the role of `alter role … set role` need not use df
+        wire.execute("set role none")  # the role of `alter role … set role` need not use df
         for name, statement in _STATEMENTS.items():
             wire.prepare(name, statement, END_STEP_TYPES if name == _END_STEP else ())
         wire.execute("show default_transaction_read_only")
@@ -209,8 +204,10 @@ class Lane(StepSession):
         watched: bool = True,
     ) -> Recording:
         queue = self._wire.execute_prepared if self.prepared else self._queue_text
-        for name in self._ending:
-            queue(name)
+        queue(_DEFERRED)
+        if self.careful:
+            self._wire.execute("reset session authorization")
+            self._wire.execute("set role none")
         queue(_END_STEP, checkpoint.params(), END_STEP_FORMATS)
         queue(_COMMIT)
         if following is None:

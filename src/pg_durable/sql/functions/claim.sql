@@ -307,7 +307,8 @@ begin
           for no key update skip locked   -- not stopped by a sender of a signal
         ) d
         limit p_limit))
-      returning i.id, i.label, i.database, i.submitted_by, i.root_node, i.vars, i.attempts
+      returning i.id, i.label, i.database, i.submitted_by, i.root_node, i.vars, i.attempts,
+        i.due_at
     )
     select c.id::text, c.label, c.database, r.rolname::text, c.root_node::text, c.vars, c.attempts,
       case
@@ -330,7 +331,8 @@ begin
        where n.instance_id = c.id),
       null::float8
     from claimed c
-    left join pg_roles r on r.oid = c.submitted_by;
+    left join pg_roles r on r.oid = c.submitted_by
+    order by c.due_at;
     if found then
       return;
     end if;

@@ -24,7 +24,8 @@ end $$;
 
 -- Bring the session back to what a new login finds, as DISCARD ALL would, sparing the plans, since
 -- those make the next step fast, and what the worker prepared; then record the step. One call,
--- because a statement of its own costs more than each of these does. By the role that logged in.
+-- because a statement of its own costs more than each of these does. Whatever role the step has
+-- taken may call this; what is recorded is so by the one that logged in.
 -- A procedure, because the answer to CALL cannot be forged: PREPARE takes none.
 create or replace procedure df._end_step(
   p_instance text, p_worker bigint, p_nodes text[], p_generations int[], p_statuses text[],
@@ -35,23 +36,21 @@ as $$
 declare
   v_command text;
 begin
+  reset session authorization;
+  set role none;            -- which the session authorization may not bring
   reset all;                -- also the search_path, so what follows names its schemas
   unlisten *;
   discard temp;
   discard sequences;
+  execute 'close all';      -- PL/pgSQL would look for a cursor of that name
   -- Conditions without a query are what PL/pgSQL evaluates fastest, here and below.
   if pg_catalog.pg_advisory_unlock_all() is null then
     return;
   end if;
   perform
   from pg_catalog.pg_prepared_statement() s
-  where s.from_sql
-  union all
-  select
-  from pg_catalog.pg_cursor() c
-  where c.is_holdable;
+  where s.from_sql;
   if found then
-    execute 'close all';    -- PL/pgSQL would look for a cursor of that name
     for v_command in
       select pg_catalog.format('deallocate %I', s.name)
       from pg_catalog.pg_prepared_statement() s
