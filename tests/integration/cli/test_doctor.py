@@ -87,7 +87,7 @@ async def test_what_a_killed_worker_left_behind_is_due(cli: Cli, db: Database) -
         "insert into df._worker_epoch (worker, name, last_seen_at) overriding system value"
         " values (77, 'gone', now() - interval '40 s')"
     )
-    await db.rows("update df.instances set status = 'running', worker = 77, due_at = null")
+    await db.rows("update df.instances set status = 'running', worker = 77")
 
     ran = await cli("doctor", "--json")
 

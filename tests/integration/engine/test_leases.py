@@ -108,12 +108,12 @@ async def test_an_installation_under_a_running_worker_breaks_nothing(
     assert await db.scalar("select count(*) from df.instances where status = 'completed'") == 200
 
 
-async def test_instances_of_a_worker_that_left_no_trace_are_taken_over(db: Database) -> None:
+@pytest.mark.parametrize("restored", ["worker = 99", "worker = 99, due_at = null"])
+async def test_instances_of_a_worker_that_left_no_trace_are_taken_over(
+    db: Database, restored: str
+) -> None:
     instance = await db.start("'select 1'")
-    await db.rows(
-        "update df.instances set worker = 99 where id = %s",
-        instance,
-    )
+    await db.rows(f"update df.instances set {restored} where id = %s", instance)
 
     async with worker_here(db.conninfo):
         assert await db.wait(instance) == "completed"

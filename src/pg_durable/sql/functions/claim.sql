@@ -24,6 +24,8 @@ as $$
 $$;
 
 -- Register a worker and take the lock that proves it alive. Call on its control session.
+-- What has no place in the queue though it has not ended gets one: rows restored from the dump of
+-- an older version, where claims took it away.
 create or replace function df._register(p_name text) returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -38,6 +40,14 @@ begin
     exit when pg_try_advisory_lock(df._lock_class(), v_worker::int);
   end loop;
   insert into df._worker_epoch (worker, name) overriding system value values (v_worker, p_name);
+  update df.instances
+  set due_at = clock_timestamp()
+  where id = any (array(
+    select i.id
+    from df.instances i
+    where i.status in ('pending', 'running')
+      and i.due_at is null
+    for no key update skip locked));
   return v_worker;
 end $$;
 
