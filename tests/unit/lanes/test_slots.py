@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from pg_durable.errors import LimitExceeded
-from pg_durable.lanes.slots import Slots
+from pg_durable.lanes.session import Statement
+from pg_durable.lanes.slots import Slots, Waiter
 from pg_durable.settings import Settings
 
 
@@ -148,4 +149,55 @@ async def test_one_more_is_tried_after_a_while_without_being_told() -> None:
     await queue.ask("a")
     await asyncio.wait_for(queue.tasks[1], 30)
 
+    assert queue.got == ["a", "a"]
+
+
+async def _waiting_for_a_session(queue: Queue, role: str) -> Waiter:
+    waiter = Waiter(Statement("select 1", "key"))
+    queue.tasks.append(asyncio.create_task(queue.slots.acquire(role, waiter)))
+    await settled()
+    return waiter
+
+
+async def test_a_session_goes_with_its_slot_to_who_is_next_anyway() -> None:
+    queue = Queue(max_user_connections=1)
+    await queue.ask("a")
+    first = await _waiting_for_a_session(queue, "a")
+    second = await _waiting_for_a_session(queue, "a")
+
+    assert queue.slots.successor("a") is first
+    first.turn.set_result(None)
+    assert queue.slots.successor("a") is second
+    second.turn.set_result(None)
+
+    assert queue.slots.successor("a") is None
+    await queue.ask("a")
+    await queue.release("a")
+    assert queue.got == ["a", "a"]
+
+
+async def test_a_session_stays_behind_where_another_role_is_next() -> None:
+    queue = Queue(max_user_connections=2)
+    await queue.ask("a", "a")
+    await _waiting_for_a_session(queue, "a")
+    await queue.ask("b")
+
+    assert queue.slots.successor("a") is None
+    await queue.release("a")
+    assert queue.got == ["a", "a", "b"]
+
+
+async def test_nobody_is_given_a_session_who_has_gone_or_wants_none() -> None:
+    queue = Queue(max_user_connections=1)
+    await queue.ask("a")
+    gone = await _waiting_for_a_session(queue, "a")
+    await queue.ask("a")  # wants a session in another database, say
+
+    queue.tasks[1].cancel()
+    assert queue.slots.successor("a") is None
+    await settled()
+    assert queue.slots.successor("a") is None
+
+    await queue.release("a")
+    assert gone.lane is None
     assert queue.got == ["a", "a"]
