@@ -14,12 +14,8 @@ from pg_durable.wire.arrays import int_array, text_array
 # Of generations and statuses, and of details where there are none, few arrays differ.
 _generations = lru_cache(maxsize=1024)(int_array)
 _statuses = lru_cache(maxsize=1024)(text_array)
-
-
-@lru_cache(maxsize=1024)
-def _all_completed(number: int) -> tuple[bytes, bytes]:
-    """The arrays of statuses and of details for so many nodes with nothing but a result."""
-    return text_array(["completed"] * number), text_array([None] * number)
+_MOST_ALIKE = 4  # nodes of which df._record can be told at once
+_COMPLETED, _NO_DETAILS = text_array(["completed"]), text_array([None])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,11 +142,19 @@ class Checkpoint:
     outcome: Outcome | None  # of the whole instance
 
     def params(self) -> list[bytes | None]:
-        """The parameters of df._end_step: arrays in binary form, everything else as text."""
+        """The parameters of df._end_step: arrays in binary form, everything else as text. What is
+        the same for all nodes is said once."""
         changes = self.changes
-        if all(change.is_plain for change in changes):  # nearly always
-            results = [change.outcome.result for change in changes]  # type: ignore[union-attr]
-            statuses, details = _all_completed(len(changes))
+        first = changes[0]
+        different = changes
+        if (
+            first.is_plain
+            and len(changes) <= _MOST_ALIKE
+            and all(change.is_like(first) for change in changes)
+        ):  # nearly always
+            different = changes[:1]
+            results = [first.result]
+            statuses, details = _COMPLETED, _NO_DETAILS
         else:
             results = [change.result for change in changes]
             statuses = _statuses(tuple([change.status for change in changes]))
@@ -163,7 +167,7 @@ class Checkpoint:
             self.instance.encode(),
             b"%d" % self.worker,
             text_array([change.node for change in changes]),
-            _generations(tuple([change.generation for change in changes])),
+            _generations(tuple([change.generation for change in different])),
             statuses,
             text_array(results),
             details,

@@ -111,6 +111,14 @@ class Change(NamedTuple):
         outcome = self.outcome
         return type(outcome) is Done and not outcome.columns and not self.marks
 
+    def is_like(self, other: "Change") -> bool:
+        """Whether the node comes to the very same, with nothing to be kept beside it."""
+        return (
+            self.outcome is other.outcome
+            and self.generation == other.generation
+            and not (self.marks or other.marks)
+        )
+
     @property
     def status(self) -> str:
         """The status the row gets; `stopped` and `iterated` are told apart by `df._record`."""

@@ -1,7 +1,9 @@
 -- From an envelope to the rows of its graph, with every check on the way.
 
 -- The nodes of a graph, parents before children; the first is the root and has id p_root_id.
--- The k-th id is root + k * an odd random number modulo 2^32: all differ, none tells its place.
+-- The k-th id is root - k * a random number of at most 200,000, modulo 2^32: all differ. From a
+-- root of 2^31 or more they fall, so that deeper nodes come first in the key of df.nodes: that is
+-- the order in which rows are to be locked (df._record).
 -- p_to_run also demands that the nodes are complete and of types this version can run.
 create or replace function df._graph(p_envelope json, p_root_id text, p_to_run boolean)
 returns table (
@@ -14,7 +16,7 @@ declare
   v_paths text[] := array['root'];
   v_depths int[] := array[0];
   v_root bigint := ('x' || p_root_id)::bit(32)::bigint;
-  v_stride bigint := 2 * floor(random() * 2147483648)::bigint + 1;
+  v_stride bigint := 1 + floor(random() * 200000)::bigint;
   v_met int := 1;
   v_taken int := 0;
   v_node record;
@@ -53,7 +55,7 @@ begin
     v_ids := '{}';
     for i in 1 .. cardinality(v_children) loop
       continue when v_children[i] is null;
-      v_ids[i] := lpad(to_hex((v_root + v_met * v_stride) & 4294967295), 8, '0');
+      v_ids[i] := lpad(to_hex((v_root - v_met * v_stride) & 4294967295), 8, '0');
       v_met := v_met + 1;
       v_envelopes[v_met] := v_children[i];
       v_depths[v_met] := v_depths[v_taken] + 1;
@@ -65,7 +67,7 @@ begin
       end;
     end loop;
 
-    id := lpad(to_hex((v_root + (v_taken - 1) * v_stride) & 4294967295), 8, '0');
+    id := lpad(to_hex((v_root - (v_taken - 1) * v_stride) & 4294967295), 8, '0');
     node_type := v_node.node_type;
     query := df._with_children(v_node.query, v_ids[3], v_ids[4:]);
     result_name := v_node.result_name;

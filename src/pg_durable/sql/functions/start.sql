@@ -94,7 +94,7 @@ as $$
 declare
   v_caller regrole := quote_ident(new.caller)::regrole;
   v_graph json;
-  v_root text := df._new_id();
+  v_root text := to_hex(2147483648 + floor(random() * 2147483648)::bigint);    -- see df._graph
   v_role record;
   v_bytes int;
 begin
