@@ -28,6 +28,8 @@ NOT_FOR_USERS = [
     "df._unregister(1)",
     "df._heartbeat(1)",
     "df._take_over(99, 0)",
+    "df._claimed()",
+    "df._free(array['{i}'])",
     "df._save(1, '[]')",
     "df._record('{i}', array['{n}'], array[1], array['completed'], array['1'], array['{{}}'])",
     "df._record_more('{i}', '{n}', '{{\"signal\": 1}}')",
