@@ -174,7 +174,7 @@ def _history(lab: Lab) -> Iterable[Reading]:
 
 def _cpu(drained: Drained) -> float:
     """Of worker and server; the clock may be coarser than what little was done."""
-    return max(1.0, drained.costs["worker_cpu_us"] + drained.costs["server_cpu_us"])
+    return max(1.0, drained.costs["worker_cpu_us"] + drained.costs.get("server_cpu_us", 0))
 
 
 MEASURES = (

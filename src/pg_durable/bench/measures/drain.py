@@ -57,10 +57,10 @@ def drain_beside(lab: Lab, workflow: str, count: int, workers: list[psutil.Proce
     lab.wait_until_done()
     after = lab.counters(workers)
     seconds = lab.value(_LAST, begun)
-    return Drained(
-        per_second=count / seconds,
-        costs={name: spent / count for name, spent in after.since(before).items()},
-    )
+    costs = {name: spent / count for name, spent in after.since(before).items()}
+    if lab.postmaster is None:  # its CPU is none of what can be seen here
+        del costs["server_cpu_us"]
+    return Drained(per_second=count / seconds, costs=costs)
 
 
 def dead_rows_of(lab: Lab, workflow: str, count: int) -> float:

@@ -93,7 +93,7 @@ def readings_of(workload: Workload, drained: Drained) -> Iterable[Reading]:
     yield Reading(name=f"{name}_commits_per_step", value=costs["commits"], unit="commits")
     yield Reading(name=f"{name}_wal_bytes_per_step", value=costs["wal_bytes"], unit="bytes")
     yield Reading(name=f"{name}_worker_cpu_per_step", value=costs["worker_cpu_us"], unit="µs")
-    if costs["server_cpu_us"]:
+    if "server_cpu_us" in costs:
         yield Reading(name=f"{name}_server_cpu_per_step", value=costs["server_cpu_us"], unit="µs")
 
 

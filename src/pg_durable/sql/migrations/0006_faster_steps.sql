@@ -6,9 +6,3 @@ drop function if exists df._take_over(bigint, float8);
 -- A claim changes no indexed column, and finds room for the new version on the same page.
 drop index df.instances_worker_idx;
 alter table df.instances set (fillfactor = 50);
-
--- What is claimed has its place in the queue.
-update df.instances
-set due_at = clock_timestamp()
-where worker is not null
-  and due_at is null;
