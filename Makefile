@@ -44,7 +44,7 @@ bench-peers: .venv/peers
 soak: .venv/ready
 	$(BIN)/pg-durable soak --out soak.json
 
-# The newest results of bench/results, or FILE, into docs/performance.md.
+# The newest results of bench/results, or the files in FILE, into docs/performance.md.
 figures: .venv/ready
 	$(BIN)/python tools/refresh_figures.py $(FILE)
 

@@ -1,4 +1,4 @@
-"""Put the newest results of bench/results, or the file given, into docs/performance.md."""
+"""Put the newest results of bench/results, or the files given, into docs/performance.md."""
 
 import sys
 from pathlib import Path
@@ -13,9 +13,10 @@ _HEAD = "## Figures\n"
 
 def main() -> None:
     """Replace everything below the page's last heading."""
-    file = Path(sys.argv[1]) if sys.argv[1:] else last_of(_ROOT / "bench" / "results")
+    files = [Path(name) for name in sys.argv[1:]] or [last_of(_ROOT / "bench" / "results")]
+    tables = "\n\n".join(as_markdown(read_results(file)) for file in files)
     before, head, _ = _PAGE.read_text(encoding="utf-8").partition(_HEAD)
-    _PAGE.write_text(f"{before}{head}\n{as_markdown(read_results(file))}\n", encoding="utf-8")
+    _PAGE.write_text(f"{before}{head}\n{tables}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

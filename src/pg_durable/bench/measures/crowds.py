@@ -37,8 +37,9 @@ def _sleepers(lab: Lab) -> Iterable[Reading]:
     lab.reset()
     with lab.workers() as workers:
         warm_up(lab, ONE_STEP.workflow, lab.count(100))
-        # The first thousands fill the worker's caches; what follows must not add to them.
-        _park(lab, min(count, 5_000))
+        # The first of them fill the worker's caches and what its garbage collector leaves for
+        # later; what follows, ten times as many, must not add to that.
+        _park(lab, count // 10)
         before = _memory(workers)
         begun = time.perf_counter()
         for first in range(0, count, _BATCH):
@@ -50,6 +51,7 @@ def _sleepers(lab: Lab) -> Iterable[Reading]:
         yield Reading(name="sleepers_worker_memory_before", value=before, unit="MB")
         yield Reading(name="sleepers_worker_memory_growth", value=_memory(workers) - before,
                       unit="MB")  # fmt: skip
+        _settle(lab)
         claims = asyncio.run(_claim_times(lab.dsn, lab.count(100)))
         yield from latencies("sleepers_claim", claims)
 
@@ -64,6 +66,12 @@ def _sleepers(lab: Lab) -> Iterable[Reading]:
                      " and status <> 'completed'")  # fmt: skip
         yield from latencies("sleepers_wake_late", lab.column(_LATE, 1000 * seconds))
     lab.reset()
+
+
+def _settle(lab: Lab) -> None:
+    """Do what the server would do by itself, in the middle of what follows."""
+    lab.session.execute("vacuum (analyze) df.instances, df.nodes")
+    lab.session.execute("checkpoint")
 
 
 def _park(lab: Lab, count: int) -> None:
@@ -158,9 +166,7 @@ def _history(lab: Lab) -> Iterable[Reading]:
         for first in range(0, count, _BATCH):
             start_many(lab, ONE_STEP.workflow, min(_BATCH, count - first))
             lab.wait_until_done(_PATIENCE)
-        # Otherwise the server would do it by itself, in the middle of what follows.
-        lab.session.execute("vacuum (analyze) df.instances, df.nodes")
-        lab.session.execute("checkpoint")
+        _settle(lab)
         full = drain_beside(lab, CHAIN_10.workflow, chains, workers)
     yield Reading(name="history_count", value=count, unit="instances")
     yield Reading(name="history_steps_per_s", value=full.per_second * CHAIN_10.steps, unit=RATE)
