@@ -68,7 +68,8 @@ begin
 end $$;
 
 -- The instances that workers have claimed, role by role. They keep their place in the queue, so
--- the part of it that is not due yet need not be looked at.
+-- the part of it that is not due yet need not be looked at: by a time that is the same for all rows,
+-- or the index would be of no use.
 create or replace function df._claimed()
 returns table (id text, worker bigint)
 language sql volatile
@@ -89,7 +90,7 @@ as $$
   select i.id, i.worker
   from roles r
   join df.instances i on i.submitted_by = r.role
-  where i.due_at <= clock_timestamp()
+  where i.due_at <= statement_timestamp()
     and i.worker is not null
 $$;
 

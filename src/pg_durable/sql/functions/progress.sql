@@ -102,7 +102,7 @@ from df._worker_epoch e
 join df._living_workers() l (worker) on l.worker = e.worker
 where exists (
   select from df.instances i
-  where i.due_at <= clock_timestamp()      -- what is claimed keeps its place in the queue
+  where i.due_at <= statement_timestamp()      -- what is claimed keeps its place in the queue
     and i.worker = e.worker
     and (i.submitted_by = quote_ident(current_user)::regrole
          or (select df._sees_all(current_user))));
