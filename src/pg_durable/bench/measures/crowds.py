@@ -37,9 +37,9 @@ def _sleepers(lab: Lab) -> Iterable[Reading]:
     lab.reset()
     with lab.workers() as workers:
         warm_up(lab, ONE_STEP.workflow, lab.count(100))
-        # The first of them fill the worker's caches and what its garbage collector leaves for
-        # later; what follows, ten times as many, must not add to that.
-        _park(lab, count // 10)
+        # The first of them fill the worker's caches, and up to a limit what its garbage collector
+        # leaves for later; what follows, four times as many, must not add to that.
+        _park(lab, count // 4)
         before = _memory(workers)
         begun = time.perf_counter()
         for first in range(0, count, _BATCH):
