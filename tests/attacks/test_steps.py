@@ -189,7 +189,7 @@ async def test_a_session_in_which_a_step_replaced_its_checkpoint_is_not_used_aga
 async def test_a_step_that_replaces_every_statement_of_the_worker_deceives_itself_only(
     victim: Victim, attacker: Database
 ) -> None:
-    names = [f"pg_durable_{name}" for name in ("deferred", "own_session")]
+    names = [f"pg_durable_{name}" for name in ("deferred", "rollback")]
     replaced = [*((name, "select 1") for name in names), _END_STEP]
     forged = [s for name in replaced for s in _hijack(*name)]
 
