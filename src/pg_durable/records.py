@@ -15,6 +15,7 @@ from pg_durable.wire.arrays import int_array, text_array
 _generations = lru_cache(maxsize=1024)(int_array)
 _statuses = lru_cache(maxsize=1024)(text_array)
 _MOST_ALIKE = 4  # nodes of which df._record can be told at once
+_NOTHING_ELSE = (None,) * 6
 _COMPLETED, _NO_DETAILS = text_array(["completed"]), text_array([None])
 
 
@@ -132,8 +133,7 @@ class Saving:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """What a step's transaction records beside the statement's effects."""
 
     instance: str
@@ -144,36 +144,35 @@ class Checkpoint:
     def params(self) -> list[bytes | None]:
         """The parameters of df._end_step: arrays in binary form, everything else as text. What is
         the same for all nodes is said once."""
-        changes = self.changes
+        instance, worker, changes, outcome = self
         first = changes[0]
-        different = changes
+        result = first.plain_result
+        named = [instance.encode(), b"%d" % worker, text_array([change.node for change in changes])]
         if (
-            first.is_plain
+            result is not None
             and len(changes) <= _MOST_ALIKE
             and all(change.is_like(first) for change in changes)
-        ):  # nearly always
-            different = changes[:1]
-            results = [first.result]
-            statuses, details = _COMPLETED, _NO_DETAILS
+        ):
+            if outcome is None:  # nearly always
+                return [*named, b"%d" % first.generation, result.encode(), *_NOTHING_ELSE]
+            more = (
+                _generations((first.generation,)),
+                _COMPLETED,
+                text_array([result]),
+                _NO_DETAILS,
+            )
         else:
-            results = [change.result for change in changes]
-            statuses = _statuses(tuple([change.status for change in changes]))
-            details = text_array([change.details for change in changes])
-        outcome = self.outcome
-        status = None
+            more = (
+                _generations(tuple([change.generation for change in changes])),
+                _statuses(tuple([change.status for change in changes])),
+                text_array([change.result for change in changes]),
+                text_array([change.details for change in changes]),
+            )
+        status = message = None
         if outcome is not None:
             status = b"completed" if isinstance(outcome, Done) else b"failed"
-        return [
-            self.instance.encode(),
-            b"%d" % self.worker,
-            text_array([change.node for change in changes]),
-            _generations(tuple([change.generation for change in different])),
-            statuses,
-            text_array(results),
-            details,
-            status,
-            storable(outcome.message).encode() if isinstance(outcome, Failed) else None,
-        ]
+            message = storable(outcome.message).encode() if isinstance(outcome, Failed) else None
+        return [*named, None, None, *more, status, message]
 
 
 class Role(NamedTuple):

@@ -19,10 +19,10 @@ MISFITS = frozenset({"3F000", "42P01", "42883", "42703", "42725", "42804", "0A00
 CANCELLED = b"cancel "
 SIGNALLED = b"signal "
 
-# Text, int8, text[] and int4[]: its parameters.
-END_STEP = "call df._end_step($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-END_STEP_TYPES = (25, 20, 1009, 1007, 1009, 1009, 1009, 25, 25)
-END_STEP_FORMATS = (0, 0, 1, 1, 1, 1, 1, 0, 0)
+# Text, int8, int4, text[] and int4[]: its parameters, of which only arrays are binary.
+END_STEP = "call df._end_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+END_STEP_TYPES = (25, 20, 1009, 23, 25, 1007, 1009, 1009, 1009, 25, 25)
+END_STEP_FORMATS = (0, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0)
 # A setting that a step which may run twice can read; local to the transaction ($2), or not.
 SET_KEY = "select pg_catalog.set_config('df.idempotency_key', $1, $2)"
 TO_JSON = "select * from unnest(df._to_json($1, $2))"

@@ -69,6 +69,19 @@ async def test_a_checkpoint_of_anothers_instance_is_refused_whatever_worker_is_g
     await victim.is_unharmed()
 
 
+async def test_a_quick_checkpoint_of_anothers_instance_is_refused_as_well(
+    victim: Victim, attacker: Database
+) -> None:
+    for nodes in ([victim.node], [victim.node] * 5, [None], []):
+        with pytest.raises(psycopg.Error, match="the claim on this instance is gone"):
+            await attacker.rows(
+                "select df._checkpoint_alike(%s, %s, %s, 1, '1')",
+                *(victim.waiting, victim.worker, nodes),
+            )
+
+    await victim.is_unharmed()
+
+
 @pytest.mark.parametrize("details", ['{"signal": 1}', '{"iteration": 7, "first": 7}'])
 async def test_the_details_of_a_checkpoint_reach_nothing_of_anothers(
     victim: Victim, attacker: Database, details: str

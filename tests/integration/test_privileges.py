@@ -14,6 +14,7 @@ from support.workers import worker_here
 # Definer functions that anybody with the schema may call: what keeps each from doing harm.
 CHECKED = {
     "_checkpoint": "touches only instances of the role that logged in",
+    "_checkpoint_alike": "likewise",
     "version": "tells the version",
 }
 # PostgreSQL lets nobody be called "none" or "public".

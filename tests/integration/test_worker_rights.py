@@ -17,7 +17,7 @@ from support.waiting import until
 from support.workers import worker_here
 
 # What the sessions of steps call, and what gives away nothing.
-FOR_EVERYBODY = {"_checkpoint", "_end_step", "_to_json", "_lock_class"}
+FOR_EVERYBODY = {"_checkpoint", "_checkpoint_alike", "_end_step", "_to_json", "_lock_class"}
 
 
 @pytest.fixture

@@ -106,10 +106,12 @@ class Change(NamedTuple):
     marks: Mapping[str, Any] | None = None  # kept beside the result
 
     @property
-    def is_plain(self) -> bool:
-        """Whether it is a result, and there is nothing to be kept beside it."""
+    def plain_result(self) -> str | None:
+        """The result, if there is one and nothing to be kept beside it."""
         outcome = self.outcome
-        return type(outcome) is Done and not outcome.columns and not self.marks
+        if type(outcome) is Done and not outcome.columns and not self.marks:
+            return outcome.result
+        return None
 
     def is_like(self, other: "Change") -> bool:
         """Whether the node comes to the very same, with nothing to be kept beside it."""

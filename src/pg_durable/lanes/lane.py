@@ -1,7 +1,7 @@
 """A session of a submitting role, and the two flushes of a step.
 
     flush 1   BEGIN · the user's statement
-    flush 2   what was deferred · cleaning up and the checkpoint · COMMIT
+    flush 2   what was deferred, cleaning up and the checkpoint, in one call · COMMIT
 
 The statement's effects and the record of them commit together or not at all. Cleaning brings
 the session back to what a new login finds, but for cached plans, so the next step of any
@@ -14,7 +14,7 @@ anything in flush 2 fails.
 """
 
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import NamedTuple
 
 from psycopg import pq
@@ -25,6 +25,7 @@ from pg_durable.lanes.session import (
     OK,
     Statement,
     StepSession,
+    error_field,
     is_misfit,
     rejection,
     role_to_take,
@@ -41,22 +42,15 @@ from pg_durable.store import (
 from pg_durable.wire import ConnectionLost, Results, Wire
 from pg_durable.wire.arrays import text_array
 
-# The statements of every step, prepared once a session: few, because the cleaning looks for what
-# the user prepared among all.
-_BEGIN = b"pg_durable_begin"
-_COMMIT = b"pg_durable_commit"
-_ROLLBACK = b"pg_durable_rollback"
-# The deferred triggers and constraints of the user's statement.
-_DEFERRED = b"pg_durable_deferred"
+# Prepared once a session; the other statements cost no less if they are.
 _END_STEP = b"pg_durable_end_step"
-_STATEMENTS = {
-    _BEGIN: "begin",
-    _COMMIT: "commit",
-    _ROLLBACK: "rollback",
-    _DEFERRED: "set constraints all immediate",
-    _END_STEP: END_STEP,
-}
 _BEGIN_READ_WRITE = "begin read write"
+
+# The last line of the context of an error in df._end_step, in whatever language and order:
+# "… df._end_step(…) line 5 at …". It is the line of what the step has deferred to its commit, and
+# runs triggers of the user; no other one runs anything of the user's.
+_SIGNATURE = re.compile(r"_end_step\([^)]*\)")
+_DEFERRED = "5"
 
 # What may turn out to commit inside, and then to run alone, can read its key from the first.
 _MAY_COMMIT = re.compile(r"(?>\s|--[^\n]*\n|/\*.*?\*/)*+(?:call|do)\b", re.IGNORECASE | re.DOTALL)
@@ -106,8 +100,7 @@ class Lane(StepSession):
         wire = await Wire.connect(conninfo)
         wire.execute("show role")
         wire.execute("set role none")  # the role of `alter role … set role` need not use df
-        for name, statement in _STATEMENTS.items():
-            wire.prepare(name, statement, END_STEP_TYPES if name == _END_STEP else ())
+        wire.prepare(_END_STEP, END_STEP, END_STEP_TYPES)
         wire.execute("show default_transaction_read_only")
         wire.execute("show default_transaction_isolation")
         try:
@@ -125,7 +118,7 @@ class Lane(StepSession):
 
     def begin(self, statement: Statement) -> Started:
         """Begin a transaction and start the statement in it; `result` awaits its end."""
-        self._queue(_BEGIN)
+        self._wire.execute("begin")
         before = 1
         if _MAY_COMMIT.match(statement.text):
             self._set_key(statement.key, local=True)
@@ -155,7 +148,7 @@ class Lane(StepSession):
 
     async def execute_alone(self, statement: Statement) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""
-        self._queue(_ROLLBACK)
+        self._wire.execute("rollback")
         self._set_key(statement.key, local=False)
         self._take_role()
         self._check_role(await self._wire.sync())
@@ -165,14 +158,14 @@ class Lane(StepSession):
         return await self._result_of(result)
 
     def forget_prepared(self) -> None:
-        """Reckon with a statement that deallocates the session's prepared ones, as DISCARD ALL
-        does: send every text anew, and use the session for this step only."""
+        """Reckon with a statement that deallocates what we have prepared, as DISCARD ALL does:
+        do without, and use the session for this step only."""
         self.prepared = False
         self.reusable = False
 
     async def rollback(self) -> None:
         """Undo the open transaction."""
-        self._queue(_ROLLBACK)
+        self._wire.execute("rollback")
         await self._wire.sync()
 
     def record(
@@ -180,40 +173,36 @@ class Lane(StepSession):
         checkpoint: Checkpoint,
         following: Statement | None = None,
         *,
+        before: int = 0,
         watched: bool = True,
     ) -> Recording:
         """Send what records the step in its statement's transaction, and commits both; `recorded`
         awaits its end. Starts the `following` statement in a new transaction with it; where
         nobody has `watched` for the commit, the server tells of it with the first answer to that.
+        There are `before` statements of ours queued already.
         """
-        return self._end(checkpoint, following, watched=watched)
+        wire = self._wire
+        if self.careful:
+            wire.execute("set constraints all immediate")
+            wire.execute("reset session authorization")
+            wire.execute("set role none")
+        params = checkpoint.params()
+        if self.prepared:
+            wire.execute_prepared(_END_STEP, params, END_STEP_FORMATS)
+        else:
+            wire.execute(END_STEP, params, END_STEP_TYPES, END_STEP_FORMATS)
+        wire.execute("commit")
+        if following is None:
+            return Recording(wire.sync(), before, None)
+        answers = wire.part(at_once=watched)
+        return Recording(answers, before, self.begin(following))
 
     async def commit_apart(self, checkpoint: Checkpoint) -> None:
         """Record a step whose statement committed itself, or failed, or never ran. Raises what
         `recorded` does."""
-        self._queue(_ROLLBACK)
+        self._wire.execute("rollback")
         self._wire.execute(_BEGIN_READ_WRITE)
-        await self.recorded(self._end(checkpoint, before=2))
-
-    def _end(
-        self,
-        checkpoint: Checkpoint,
-        following: Statement | None = None,
-        *,
-        before: int = 0,
-        watched: bool = True,
-    ) -> Recording:
-        queue = self._wire.execute_prepared if self.prepared else self._queue_text
-        queue(_DEFERRED)
-        if self.careful:
-            self._wire.execute("reset session authorization")
-            self._wire.execute("set role none")
-        queue(_END_STEP, checkpoint.params(), END_STEP_FORMATS)
-        queue(_COMMIT)
-        if following is None:
-            return Recording(self._wire.sync(), before, None)
-        answers = self._wire.part(at_once=watched)
-        return Recording(answers, before, self.begin(following))
+        await self.recorded(self.record(checkpoint, before=2))
 
     async def recorded(self, recording: Recording) -> None:
         """Wait for the commit.
@@ -230,25 +219,23 @@ class Lane(StepSession):
             if recording.started is not None:
                 await recording.started  # called off; to be read before anything else is sent
             number = next(n for n, result in enumerate(results) if result.status not in OK)
-            deferred, committing = number == recording.before, number == len(results) - 1
-            raise rejection(results[number], of_the_user=deferred or committing)
+            raise self._refusal(results, number, recording)
         if results[-1].command_status != b"COMMIT":
             raise ConnectionLost("the COMMIT of a step was answered with something else")
         if results[-2].command_status != b"CALL":
             self.reusable = False
             raise CheckpointReplaced("a step has put something else in the place of its checkpoint")
 
-    def _queue(self, name: bytes) -> None:
-        if self.prepared:
-            self._wire.execute_prepared(name)
-        else:
-            self._queue_text(name)
-
-    def _queue_text(
-        self, name: bytes, params: Sequence[bytes | None] = (), formats: Sequence[int] | None = None
-    ) -> None:
-        types = END_STEP_TYPES if name == _END_STEP else None
-        self._wire.execute(_STATEMENTS[name], params, types, formats)
+    def _refusal(self, results: Results, number: int, recording: Recording) -> Exception:
+        """Why a step is not recorded: what it has deferred has failed, or something of ours."""
+        result = results[number]
+        if number == len(results) - 1 or (self.careful and number == recording.before):
+            return rejection(result)
+        context = (error_field(result, pq.DiagnosticField.CONTEXT) or "").split("\n")
+        line, found = _SIGNATURE.subn("", context[-1])
+        if not found or re.findall(r"\d+", line) != [_DEFERRED]:
+            return rejection(result, of_the_user=False)
+        return rejection(result, context="\n".join(context[:-2]))  # without ours
 
     async def _to_json(self, oid: int, texts: list[str | None]) -> list[bytes | None]:
         self._wire.execute(

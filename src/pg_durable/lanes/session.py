@@ -168,8 +168,10 @@ _DETAILS = {
 }
 
 
-def rejection(result: PGresult, *, of_the_user: bool = True) -> Exception:
-    """The exception for an error the server reported."""
+def rejection(
+    result: PGresult, *, of_the_user: bool = True, context: str | None = None
+) -> Exception:
+    """The exception for an error the server reported; with another `context` than it gave."""
     sqlstate = error_field(result, pq.DiagnosticField.SQLSTATE) or "XX000"
     message = error_field(result, pq.DiagnosticField.MESSAGE_PRIMARY) or "unknown error"
     if sqlstate == LeaseLost.sqlstate and not of_the_user:
@@ -181,6 +183,10 @@ def rejection(result: PGresult, *, of_the_user: bool = True) -> Exception:
     details |= {
         key: text for key, which in _DETAILS.items() if (text := error_field(result, which))
     }
+    if context:
+        details["context"] = context
+    elif context is not None:
+        del details["context"]
     failure = Failed(f"SQL execution failed: error returned from database: {message}", details)
     return Rejected(failure, sqlstate, of_the_user=of_the_user)
 

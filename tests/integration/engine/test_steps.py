@@ -119,6 +119,51 @@ async def test_a_failing_statement_fails_its_node_and_keeps_what_the_server_said
     assert await db.scalar("select count(*) from late") == 0
 
 
+@pytest.mark.parametrize(
+    ("row", "does", "message", "sqlstate", "context"),
+    [
+        (
+            1,
+            "raise 'a line 5 at fault' using errcode = 'WF002'",
+            "a line 5 at fault",
+            "WF002",
+            "PL/pgSQL function refuse() line 1 at RAISE",
+        ),
+        (1, "insert into late values (1), (1)", "duplicate key", "23505", None),
+        (2, "null", 'violates foreign key constraint "t_i_fkey"', "23503", None),
+    ],
+)
+async def test_what_a_step_has_deferred_fails_as_the_step_and_in_its_own_words(
+    db: Database,
+    worker: Worker,
+    row: int,
+    does: str,
+    message: str,
+    sqlstate: str,
+    context: str | None,
+) -> None:
+    await db.rows("create table late (i int unique deferrable)")
+    await db.rows("create table parents (i int primary key); insert into parents values (1)")
+    await db.rows("create table t (i int references parents initially deferred)")
+    await db.rows(
+        "create function refuse() returns trigger language plpgsql as"
+        f" $$ begin set constraints all deferred; {does}; return null; end $$;"
+        "create constraint trigger refuse after insert on t deferrable initially deferred"
+        " for each row execute function refuse()"
+    )
+
+    instance = await db.start_sql(f"insert into t values ({row})")
+
+    assert await db.wait(instance) == "failed"
+    assert message in await db.output(instance)
+    details = await db.scalar(
+        "select status_details from df.nodes where instance_id = %s", instance
+    )
+    assert details["sqlstate"] == sqlstate
+    assert details.get("context") == context
+    assert await db.scalar("select count(*) from t") == 0
+
+
 async def test_a_step_sees_a_session_as_clean_as_a_new_login(database: str, db: Database) -> None:
     dirt = """do $$ begin
         set work_mem = '77MB';

@@ -22,20 +22,24 @@ exception when others then
           from unnest(p_values) with ordinality u (v, n));
 end $$;
 
--- Bring the session back to what a new login finds, as DISCARD ALL would, sparing the plans, since
--- those make the next step fast, and what the worker prepared; then record the step. One call,
--- because a statement of its own costs more than each of these does. Whatever role the step has
--- taken may call this; what is recorded is so by the one that logged in.
+-- Run what the step has deferred to its commit, which nothing can defer any more from here on; bring
+-- the session back to what a new login finds, as DISCARD ALL would, sparing the plans, since those
+-- make the next step fast, and what the worker prepared; then record the step. One call, because a
+-- statement of its own costs more than each of these does. Whatever role the step has taken may
+-- call this; what is recorded is so by the one that logged in.
+--   p_result   not null: p_generation and this for df._checkpoint_alike; else the rest counts
 -- A procedure, because the answer to CALL cannot be forged: PREPARE takes none.
 create or replace procedure df._end_step(
-  p_instance text, p_worker bigint, p_nodes text[], p_generations int[], p_statuses text[],
-  p_results text[], p_details text[], p_outcome text, p_output text
+  p_instance text, p_worker bigint, p_nodes text[], p_generation int, p_result text,
+  p_generations int[], p_statuses text[], p_results text[], p_details text[],
+  p_outcome text, p_output text
 )
 language plpgsql
 as $$
 declare
   v_command text;
 begin
+  set constraints all immediate;    -- line 5: by that workers know that it was the step that failed
   reset session authorization;
   set role none;            -- which the session authorization may not bring
   reset all;                -- also the search_path, so what follows names its schemas
@@ -60,8 +64,12 @@ begin
     end loop;
   end if;
 
-  if df._checkpoint(p_instance, p_worker, p_nodes, p_generations, p_statuses, p_results,
-                    p_details, p_outcome, p_output) is null then
+  if p_result is not null then
+    if df._checkpoint_alike(p_instance, p_worker, p_nodes, p_generation, p_result) is null then
+      return;
+    end if;
+  elsif df._checkpoint(p_instance, p_worker, p_nodes, p_generations, p_statuses, p_results,
+                       p_details, p_outcome, p_output) is null then
     return;
   end if;
 end $$;
