@@ -44,6 +44,7 @@ from pg_durable.wire.arrays import text_array
 
 # Prepared once a session; the other statements cost no less if they are.
 _END_STEP = b"pg_durable_end_step"
+_CALLED_OFF = pq.ExecStatus.PIPELINE_ABORTED
 _BEGIN_READ_WRITE = "begin read write"
 
 # The last line of the context of an error in df._end_step, in whatever language and order:
@@ -140,11 +141,11 @@ class Lane(StepSession):
             ConnectionLost, StepRefused: the session is gone.
         """
         results = await started
-        if results[0].status == pq.ExecStatus.PIPELINE_ABORTED:
+        if results[0].status == _CALLED_OFF:
             self.forget_prepared()  # who knows what the other one did
             await self.rollback()
             results = await self.begin(statement)
-        return await self._begun(results)
+        return await self._result_of(self._executed(results))
 
     async def execute_alone(self, statement: Statement) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""

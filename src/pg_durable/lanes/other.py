@@ -76,7 +76,7 @@ class OtherLane(StepSession):
         self._set_key(statement.key, local=True)
         before = 2 + self._take_role()
         self._wire.execute(statement.text)
-        return await self._begun(await self._wire.sync(chunked=before))
+        return await self._result_of(self._executed(await self._wire.sync(chunked=before)))
 
     async def execute_alone(self, statement: Statement) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""

@@ -89,21 +89,20 @@ class StepSession:
                     raise LoginRefused(message) from error
                 raise error
 
-    async def _begun(self, results: Results) -> Done:
-        """The result of a statement, of which BEGIN was the first and ours came in between.
+    def _executed(self, results: Results) -> PGresult:
+        """What a statement returned, of which BEGIN was the first and ours came in between.
 
         Raises:
             ConnectionLost: no transaction could be begun.
             LoginRefused: the session may not take the role of the step.
-            Rejected, LimitExceeded: the statement failed, or its result is too large.
         """
-        if (result := results[-1]).status in OK:  # so is all before it
-            return await self._result_of(result)
-        begin, *ours, result = results
-        if begin.status not in OK:
-            raise ConnectionLost(error_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
-        self._check_role(ours)
-        return await self._result_of(result)
+        *before, result = results
+        if result.status not in OK:  # else so is all before it
+            begin, *ours = before
+            if begin.status not in OK:
+                raise ConnectionLost(error_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
+            self._check_role(ours)
+        return result
 
     def _set_key(self, key: str, *, local: bool) -> None:
         self._wire.execute(SET_KEY, [key.encode(), b"true" if local else b"false"])
@@ -124,6 +123,7 @@ class StepSession:
         )
 
     async def _result_of(self, result: PGresult) -> Done:
+        """Raises Rejected if the statement failed, LimitExceeded if its result is too large."""
         if result.status not in OK:
             self._rows, self._bytes = [], 0
             raise rejection(result)

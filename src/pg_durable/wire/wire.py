@@ -99,7 +99,7 @@ class Wire:
         self, name: bytes, params: Sequence[bytes | None] = (), formats: Sequence[int] | None = None
     ) -> None:
         """Queue a prepared statement. Results come in text format."""
-        if self.lost is None:  # as in _send, but sparing a call: these are most
+        if self.lost is None:  # as in _send, but sparing a call
             try:
                 self.pg.send_query_prepared(name, params, formats)
                 self._queued += 1
@@ -114,7 +114,12 @@ class Wire:
         formats: Sequence[int] | None = None,
     ) -> None:
         """Queue a statement. Results come in text format."""
-        self._send(self.pg.send_query_params, statement.encode(), params, types, formats)
+        if self.lost is None:
+            try:
+                self.pg.send_query_params(statement.encode(), params, types, formats)
+                self._queued += 1
+            except psycopg.Error as error:
+                self._lose(ConnectionLost(_in_one_line(error)))
 
     def part(self, *, at_once: bool) -> "asyncio.Future[Results]":
         """The answers to what is queued so far, apart from the rest, which a failure here still
@@ -140,8 +145,7 @@ class Wire:
         """
         future: asyncio.Future[Results] = self._loop.create_future()
         self._waiting.append((future, None, chunked))
-        self._send(self.pg.pipeline_sync)
-        self._send(self._flush)
+        self._send(self._sync)
         self._queued = 0
         return future
 
@@ -162,6 +166,10 @@ class Wire:
                 self._lose(ConnectionLost(_in_one_line(error)))
         if self.lost is not None:
             self._fail_waiting(self.lost)
+
+    def _sync(self) -> None:
+        self.pg.pipeline_sync()
+        self._flush()
 
     def _flush(self) -> None:
         unsent = self.pg.flush() == 1
@@ -191,7 +199,8 @@ class Wire:
             while waiting and not pg.is_busy():
                 result = pg.get_result()
                 if result is None:
-                    self._begin_result()
+                    if waiting[0][2] == len(self._results):
+                        self._take_chunks()
                     continue
                 status = result.status
                 if status in _COMPLETE:
@@ -199,7 +208,8 @@ class Wire:
                     if len(self._results) == waiting[0][1]:
                         self._answer()
                     pg.get_result()  # the None that ends a statement: it is never waited for
-                    self._begin_result()
+                    if waiting and waiting[0][2] == len(self._results):
+                        self._take_chunks()
                 elif status == _SYNC:
                     self._answer()
                 elif status == _ROWS and self.on_rows is not None:
@@ -222,13 +232,9 @@ class Wire:
             cancel_in_server(self.pg)
             self._lose(error)
 
-    def _begin_result(self) -> None:
-        """The next result begins: have its rows in chunks, if it is the one."""
-        if (
-            self._waiting
-            and self._waiting[0][2] == len(self._results)
-            and self.pg.pipeline_status != pq.PipelineStatus.ABORTED
-        ):
+    def _take_chunks(self) -> None:
+        """The next result begins, and its rows are to come in chunks."""
+        if self.pg.pipeline_status != pq.PipelineStatus.ABORTED:
             self.pg.set_chunked_rows_mode(_CHUNK)
 
     def _answer(self) -> None:
