@@ -1,5 +1,6 @@
 """The `df._…` functions, one typed coroutine each. No other module names them."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 import orjson
@@ -23,6 +24,11 @@ SIGNALLED = b"signal "
 END_STEP = "call df._end_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 END_STEP_TYPES = (25, 20, 1009, 23, 25, 1007, 1009, 1009, 1009, 25, 25)
 END_STEP_FORMATS = (0, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0)
+# The last line of the context of an error in there, in whatever language and order:
+# "… df._end_step(…) line 5 at …". Line 5 is that of what the step has deferred to its commit, and
+# runs triggers of the user; no other one runs anything of the user's.
+_END_STEP_SIGNATURE = re.compile(r"_end_step\([^)]*\)")
+_END_STEP_DEFERRED = "5"
 # A setting that a step which may run twice can read; local to the transaction ($2), or not.
 SET_KEY = "select pg_catalog.set_config('df.idempotency_key', $1, $2)"
 TO_JSON = "select * from unnest(df._to_json($1, $2))"
@@ -58,6 +64,16 @@ _UNREGISTER = """
     where 'df'::pg_catalog.regnamespace = $2::pg_catalog.oid
       and (select s.migration from df._schema s) = $3
 """
+
+
+def context_of_deferred(context: str) -> str | None:
+    """The context, without our lines, of an error in END_STEP if it is in what the step has
+    deferred; else None."""
+    lines = context.split("\n")
+    last, found = _END_STEP_SIGNATURE.subn("", lines[-1])
+    if not found or re.findall(r"\d+", last) != [_END_STEP_DEFERRED]:
+        return None
+    return "\n".join(lines[:-2])
 
 
 class StoreError(PgDurableError):

@@ -38,6 +38,7 @@ from pg_durable.store import (
     TO_JSON,
     TO_JSON_FORMATS,
     TO_JSON_TYPES,
+    context_of_deferred,
 )
 from pg_durable.wire import ConnectionLost, Results, Wire
 from pg_durable.wire.arrays import text_array
@@ -46,12 +47,6 @@ from pg_durable.wire.arrays import text_array
 _END_STEP = b"pg_durable_end_step"
 _CALLED_OFF = pq.ExecStatus.PIPELINE_ABORTED
 _BEGIN_READ_WRITE = "begin read write"
-
-# The last line of the context of an error in df._end_step, in whatever language and order:
-# "… df._end_step(…) line 5 at …". It is the line of what the step has deferred to its commit, and
-# runs triggers of the user; no other one runs anything of the user's.
-_SIGNATURE = re.compile(r"_end_step\([^)]*\)")
-_DEFERRED = "5"
 
 # What may turn out to commit inside, and then to run alone, can read its key from the first.
 _MAY_COMMIT = re.compile(r"(?>\s|--[^\n]*\n|/\*.*?\*/)*+(?:call|do)\b", re.IGNORECASE | re.DOTALL)
@@ -232,11 +227,8 @@ class Lane(StepSession):
         result = results[number]
         if number == len(results) - 1 or (self.careful and number == recording.before):
             return rejection(result)
-        context = (error_field(result, pq.DiagnosticField.CONTEXT) or "").split("\n")
-        line, found = _SIGNATURE.subn("", context[-1])
-        if not found or re.findall(r"\d+", line) != [_DEFERRED]:
-            return rejection(result, of_the_user=False)
-        return rejection(result, context="\n".join(context[:-2]))  # without ours
+        context = context_of_deferred(error_field(result, pq.DiagnosticField.CONTEXT) or "")
+        return rejection(result, of_the_user=context is not None, context=context)
 
     async def _to_json(self, oid: int, texts: list[str | None]) -> list[bytes | None]:
         self._wire.execute(

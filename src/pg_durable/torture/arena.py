@@ -82,20 +82,25 @@ class Arena:
         return await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
 
     async def until_registered(self) -> None:
-        """Return when each worker has its row, and there is no other.
+        """Return when each worker has its row and its session, and there is no other row.
 
         Raises:
-            TimeoutError: that takes too long; the number of rows is in its message.
+            TimeoutError: that takes too long; the numbers are in its message.
         """
         give_up = asyncio.get_running_loop().time() + PATIENCE
         async with await self.session() as session:
             while True:
-                cursor = await session.execute("select count(*) from df._worker_epoch")
+                cursor = await session.execute(
+                    "select count(*), count(l.worker) from df._worker_epoch e"
+                    " left join df._living_workers() l (worker) on l.worker = e.worker"
+                )
                 row = await cursor.fetchone()
-                if row == (len(self.workers),):
+                if row == (len(self.workers), len(self.workers)):
                     return
                 if asyncio.get_running_loop().time() > give_up:
-                    raise TimeoutError(f"{row} rows of workers; there are {len(self.workers)}")
+                    raise TimeoutError(
+                        f"{row} rows and sessions of workers; there are {len(self.workers)}"
+                    )
                 await asyncio.sleep(0.05)
 
     def log_texts(self) -> Sequence[tuple[Path, str]]:

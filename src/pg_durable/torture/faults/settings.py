@@ -24,8 +24,9 @@ _SETTINGS: tuple[tuple[LiteralString, LiteralString], ...] = (
     ("synchronous_commit", "off"),
     ("plan_cache_mode", "force_generic_plan"),
 )
+# Waits for their ends, lest the round be over before a worker has noticed. A frozen one never ends.
 _NEW_SESSIONS: LiteralString = """
-    select pg_terminate_backend(pid) from pg_stat_activity
+    select pg_terminate_backend(pid, 1000) from pg_stat_activity
     where datname = current_database() and application_name like 'pg_durable:%'
 """
 
