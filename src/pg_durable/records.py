@@ -11,12 +11,10 @@ from pg_durable.graph.json_text import storable
 from pg_durable.graph.outcomes import Change, Done, Failed, Outcome
 from pg_durable.wire.arrays import int_array, text_array
 
-# Of generations and statuses, and of details where there are none, few arrays differ.
+# Of generations and statuses few arrays differ.
 _generations = lru_cache(maxsize=1024)(int_array)
 _statuses = lru_cache(maxsize=1024)(text_array)
-_MOST_ALIKE = 4  # nodes of which df._record can be told at once
-_NOTHING_ELSE = (None,) * 6
-_COMPLETED, _NO_DETAILS = text_array(["completed"]), text_array([None])
+_MOST_ALIKE = 4  # nodes that df._checkpoint_alike takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,37 +140,33 @@ class Checkpoint(NamedTuple):
     outcome: Outcome | None  # of the whole instance
 
     def params(self) -> list[bytes | None]:
-        """The parameters of df._end_step: arrays in binary form, everything else as text. What is
-        the same for all nodes is said once."""
+        """The parameters of df._end_step: arrays in binary form, everything else as text."""
         instance, worker, changes, outcome = self
         first = changes[0]
         result = first.plain_result
         named = [instance.encode(), b"%d" % worker, text_array([change.node for change in changes])]
-        if (
-            result is not None
-            and len(changes) <= _MOST_ALIKE
-            and all(change.is_like(first) for change in changes)
-        ):
-            if outcome is None:  # nearly always
-                return [*named, b"%d" % first.generation, result.encode(), *_NOTHING_ELSE]
-            more = (
-                _generations((first.generation,)),
-                _COMPLETED,
-                text_array([result]),
-                _NO_DETAILS,
-            )
-        else:
-            more = (
-                _generations(tuple([change.generation for change in changes])),
-                _statuses(tuple([change.status for change in changes])),
-                text_array([change.result for change in changes]),
-                text_array([change.details for change in changes]),
-            )
-        status = message = None
+        status = None
         if outcome is not None:
             status = b"completed" if isinstance(outcome, Done) else b"failed"
-            message = storable(outcome.message).encode() if isinstance(outcome, Failed) else None
-        return [*named, None, None, *more, status, message]
+        if (
+            result is not None
+            and status != b"failed"
+            and len(changes) <= _MOST_ALIKE
+            and all(change.is_like(first) for change in changes)
+        ):  # nearly always
+            alike = [b"%d" % first.generation, result.encode()]
+            return [*named, *alike, None, None, None, None, status, None]
+        return [
+            *named,
+            None,
+            None,
+            _generations(tuple([change.generation for change in changes])),
+            _statuses(tuple([change.status for change in changes])),
+            text_array([change.result for change in changes]),
+            text_array([change.details for change in changes]),
+            status,
+            storable(outcome.message).encode() if isinstance(outcome, Failed) else None,
+        ]
 
 
 class Role(NamedTuple):

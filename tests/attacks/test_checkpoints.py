@@ -73,13 +73,28 @@ async def test_a_quick_checkpoint_of_anothers_instance_is_refused_as_well(
     victim: Victim, attacker: Database
 ) -> None:
     for nodes in ([victim.node], [victim.node] * 5, [None], []):
-        with pytest.raises(psycopg.Error, match="the claim on this instance is gone"):
-            await attacker.rows(
-                "select df._checkpoint_alike(%s, %s, %s, 1, '1')",
-                *(victim.waiting, victim.worker, nodes),
-            )
+        for ends in (False, True, None):
+            with pytest.raises(psycopg.Error, match="the claim on this instance is gone"):
+                await attacker.rows(
+                    "select df._checkpoint_alike(%s, %s, %s, 1, '1', %s)",
+                    *(victim.waiting, victim.worker, nodes, ends),
+                )
 
     await victim.is_unharmed()
+
+
+@pytest.mark.parametrize("ends", [False, True, None])
+@pytest.mark.parametrize("worker", [None, 0, 2147483647])
+async def test_a_quick_checkpoint_of_ones_own_needs_the_claim(
+    attacker: Database, worker: int | None, ends: bool | None
+) -> None:
+    mine = await attacker.start("df.sleep(3600)")
+    node = await _node(attacker, mine, "SLEEP")
+
+    with pytest.raises(psycopg.Error, match="the claim on this instance is gone"):
+        await attacker.rows(
+            "select df._checkpoint_alike(%s, %s, %s, 1, '1', %s)", mine, worker, [node], ends
+        )
 
 
 @pytest.mark.parametrize("details", ['{"signal": 1}', '{"iteration": 7, "first": 7}'])

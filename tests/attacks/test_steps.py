@@ -187,7 +187,7 @@ async def test_a_session_in_which_a_step_replaced_its_checkpoint_is_not_used_aga
 async def test_a_checkpoint_prepared_by_a_step_serves_no_other_role(
     victim: Victim, attacker: Database
 ) -> None:
-    call = "select df._checkpoint_alike($1, $2, $3, $4, $5)"
+    call = "select df._checkpoint_alike($1, $2, $3, $4, $5, false)"
     forged = f"prepare pg_durable_end_step{_TYPES} as {call}"
 
     instance = await attacker.start(f"$step${_do('deallocate all', forged)}$step$ ~> 'select 1'")

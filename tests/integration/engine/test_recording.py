@@ -5,7 +5,7 @@ import pytest
 
 from support.database import Database
 
-_ALIKE = "select df._checkpoint(%s, 1, %s, %s, '{completed}', %s, array[null], null, null)"
+_ALIKE = "select df._checkpoint_alike(%s, 1, %s, %s, %s, false)"
 
 
 async def _claimed(db: Database) -> tuple[str, list[str]]:
@@ -25,7 +25,7 @@ async def _recorded(db: Database) -> list[tuple[object, ...]]:
 async def test_nodes_that_come_to_the_same_are_recorded_together(db: Database) -> None:
     instance, (_, b, root) = await _claimed(db)
 
-    await db.rows(_ALIKE, instance, [b, root], [1], ['{"b": 2}'])
+    await db.rows(_ALIKE, instance, [b, root], 1, '{"b": 2}')
 
     done = ("completed", '{"b": 2}', 1)
     assert await _recorded(db) == [("pending", None, 1), done, done]
@@ -48,7 +48,7 @@ async def test_none_of_them_is_recorded_where_one_may_not_be(
     before = await _recorded(db)
 
     with pytest.raises(psycopg.Error, match="the claim on this instance is gone"):
-        await db.rows(_ALIKE, instance, [b, root], [generation], ["1"])
+        await db.rows(_ALIKE, instance, [b, root], generation, "1")
 
     assert await _recorded(db) == before
 
@@ -61,7 +61,7 @@ async def test_neither_doubles_nor_too_many_pass_for_nodes_that_come_to_the_same
     known = dict(zip("abc", nodes, strict=True))
 
     with pytest.raises(psycopg.Error, match="the claim on this instance is gone"):
-        await db.rows(_ALIKE, instance, [known.get(n, n * 8) for n in named], [1], ["1"])
+        await db.rows(_ALIKE, instance, [known.get(n, n * 8) for n in named], 1, "1")
 
     assert {status for status, _, _ in await _recorded(db)} == {"pending"}
 

@@ -5,8 +5,6 @@
 -- not so. Besides 'completed' and 'failed' a status may be
 --   stopped    the node lost a race: in this generation, or an earlier one, it never will finish
 --   iterated   a LOOP begins its next iteration: df._iterate
--- One element in all arrays but p_nodes: these nodes, four at the most, come to the same result, as
--- those at the ends of chains and branches do.
 -- Two writers of one instance must lock its rows in the same order: deeper nodes come first. The
 -- graphs that df._graph makes now have them in this order in the key.
 create or replace function df._record(
@@ -18,28 +16,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_all boolean := true;
-  v_recorded int;
 begin
-  if p_statuses = '{completed}' and cardinality(p_nodes) between 2 and 4 then
-    update df.nodes n
-    set status = 'completed',
-        result = p_results[1]::json,
-        error = null,
-        status_details = null,
-        generation = p_generations[1],
-        due_at = null,
-        updated_at = clock_timestamp()
-    where n.instance_id = p_instance
-      -- As many as are said here: of an unknown number the planner would take ten, and then plan
-      -- anew for each call.
-      and n.id = any (array[p_nodes[1], p_nodes[2], p_nodes[3], p_nodes[4]])
-      and n.stopped_through < p_generations[1]
-      and (n.generation < p_generations[1]
-           or n.generation = p_generations[1] and n.status in ('pending', 'running'));
-    get diagnostics v_recorded = row_count;
-    return v_recorded = cardinality(p_nodes);
-  end if;
-
   for i in 1 .. cardinality(p_nodes) loop
     case p_statuses[i]
       when 'stopped' then
@@ -185,34 +162,34 @@ begin
 
   if not found
      or not df._record(p_instance, p_nodes, p_generations, p_statuses, p_results, p_details) then
-    -- A step that cancels its own instance: the cancellation commits with what else it did.
-    perform from df.instances i
-    where i.id = p_instance
-      and i.status = 'cancelled'
-      and df._is_of_this_transaction(i.xmin);
-    if found then
-      return;
-    end if;
-    raise exception using
-      errcode = 'WF002',
-      message = 'the claim on this instance is gone',
-      detail = format('Instance %s, node %s.', p_instance, p_nodes[1]),
-      hint = 'Another worker took it over, or it was cancelled; nothing was committed.';
+    perform df._refuse_checkpoint(p_instance, p_nodes[1]);
   end if;
 end $$;
 
--- The same where up to four nodes have completed with the same result, without details, and the
--- instance goes on. Most steps are so, and are spared two calls and a statement.
+-- The same where up to four nodes have completed with the same result, without details, and perhaps
+-- the instance with them (p_ends). Most steps are so, and are spared calls and statements.
 create or replace function df._checkpoint_alike(
-  p_instance text, p_worker bigint, p_nodes text[], p_generation int, p_result text
+  p_instance text, p_worker bigint, p_nodes text[], p_generation int, p_result text,
+  p_ends boolean
 ) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_claimed boolean := true;
   v_recorded int;
 begin
+  if p_ends then
+    update df.instances i
+    set status = 'completed', output = null, worker = null, due_at = null, attempts = 0,
+        completed_at = clock_timestamp(), updated_at = clock_timestamp()
+    where i.id = p_instance
+      and i.worker = p_worker
+      and (i.submitted_by = quote_ident(session_user)::regrole or df._called_by_worker());
+    v_claimed := found;
+  end if;
+
   update df.nodes n
   set status = 'completed',
       result = p_result::json,
@@ -221,7 +198,8 @@ begin
       generation = p_generation,
       due_at = null,
       updated_at = clock_timestamp()
-  where n.instance_id = p_instance
+  where v_claimed
+    and n.instance_id = p_instance
     -- As many as are said here: of an unknown number the planner would take ten, and then plan
     -- anew for each call.
     and n.id = any (array[p_nodes[1], p_nodes[2], p_nodes[3], p_nodes[4]])
@@ -231,13 +209,31 @@ begin
     and exists (
       select from df.instances i
       where i.id = p_instance
-        and i.worker = p_worker
+        and (p_ends or i.worker = p_worker)
         and (i.submitted_by = quote_ident(session_user)::regrole or df._called_by_worker()));
   get diagnostics v_recorded = row_count;
-  if v_recorded = 0 or v_recorded is distinct from cardinality(p_nodes) then    -- that one refuses
-    perform df._checkpoint(
-      p_instance, p_worker, p_nodes, array[p_generation], '{completed}', array[p_result],
-      array[null::text], null, null);
+  if v_recorded = 0 or v_recorded is distinct from cardinality(p_nodes) then
+    perform df._refuse_checkpoint(p_instance, p_nodes[1]);
+  end if;
+end $$;
+
+-- A checkpoint is not recorded as it should be: raise, unless the step has cancelled its own instance.
+-- Then the cancellation commits with what else it did.
+create or replace function df._refuse_checkpoint(p_instance text, p_node text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from df.instances i
+  where i.id = p_instance
+    and i.status = 'cancelled'
+    and df._is_of_this_transaction(i.xmin);
+  if not found then
+    raise exception using
+      errcode = 'WF002',
+      message = 'the claim on this instance is gone',
+      detail = format('Instance %s, node %s.', p_instance, p_node),
+      hint = 'Another worker took it over, or it was cancelled; nothing was committed.';
   end if;
 end $$;
 
@@ -354,6 +350,7 @@ as $$
 $$;
 
 revoke execute on function
+  df._refuse_checkpoint(text, text),
   df._record(text, text[], int[], text[], text[], text[]),
   df._record_more(text, text, jsonb),
   df._iterate(text, text, int, json, json),

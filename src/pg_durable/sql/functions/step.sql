@@ -27,7 +27,7 @@ end $$;
 -- make the next step fast, and what the worker prepared; then record the step. One call, because a
 -- statement of its own costs more than each of these does. Whatever role the step has taken may
 -- call this; what is recorded is so by the one that logged in.
---   p_result   not null: p_generation and this for df._checkpoint_alike; else the rest counts
+--   p_result   not null: p_generation, this and p_outcome for df._checkpoint_alike; else the rest counts
 -- A procedure, because the answer to CALL cannot be forged: PREPARE takes none.
 create or replace procedure df._end_step(
   p_instance text, p_worker bigint, p_nodes text[], p_generation int, p_result text,
@@ -65,7 +65,8 @@ begin
   end if;
 
   if p_result is not null then
-    if df._checkpoint_alike(p_instance, p_worker, p_nodes, p_generation, p_result) is null then
+    if df._checkpoint_alike(p_instance, p_worker, p_nodes, p_generation, p_result,
+                            p_outcome is not null) is null then
       return;
     end if;
   elsif df._checkpoint(p_instance, p_worker, p_nodes, p_generations, p_statuses, p_results,
