@@ -4,14 +4,17 @@ import re
 
 from support.database import Database
 
-_ROW_CONDITION = re.compile(
-    r"n\.status in \('pending', 'running'\)(?=\);\n\s+if not found then\n\s+v_all)"
-)
+# In the functions that record the end of a node, the condition on its status.
+_ROW_CONDITION = {
+    "_record": r"n\.status in \('pending', 'running'\)(?=\);\n\s+if not found then\n\s+v_all)",
+    "_checkpoint_alike": r"n\.status in \('pending', 'running'\)(?=\)\n\s+and exists)",
+}
 
 
 async def let_rows_not_decide(db: Database) -> None:
-    """Take the condition on the node's status out of df._record."""
-    source = await db.scalar("select pg_get_functiondef('df._record'::regproc)")
-    without, times = _ROW_CONDITION.subn("true", source)
-    assert times == 1, "df._record does not read as expected"
-    await db.rows(without)
+    """Take the condition on the node's status out of what records steps."""
+    for function, condition in _ROW_CONDITION.items():
+        source = await db.scalar(f"select pg_get_functiondef('df.{function}'::regproc)")
+        without, times = re.subn(condition, "true", source)
+        assert times == 1, f"df.{function} does not read as expected"
+        await db.rows(without)
