@@ -24,12 +24,12 @@ from support.workers import worker_here
 DROP = "drop schema df cascade"
 # What an upgrade might do: another signature, and the number of a migration yet unknown.
 UPGRADE = (
-    "alter function df._checkpoint rename to _checkpoint_of_the_future",
+    "alter function df._checkpoint_alike rename to _checkpoint_of_the_future",
     "alter function df._save rename to _save_of_the_future",
     "update df._schema set migration = migration + 1, version = '99.0.0'",
 )
 DOWNGRADE = (
-    "alter function df._checkpoint_of_the_future rename to _checkpoint",
+    "alter function df._checkpoint_of_the_future rename to _checkpoint_alike",
     "alter function df._save_of_the_future rename to _save",
     "update df._schema set migration = migration - 1",
 )
@@ -196,14 +196,14 @@ async def test_a_call_that_fails_though_the_schema_fits_is_tried_again(
     db: Database, worker: Worker
 ) -> None:
     await db.rows("create table t (i int)")
-    await db.rows("alter function df._checkpoint rename to _mislaid")
+    await db.rows("alter function df._checkpoint_alike rename to _mislaid")
     instance = await db.start("'insert into t values (1)'")
 
     async def given_back() -> object:
         return await db.scalar("select attempts > 1 from df.instances")
 
     await until(given_back)
-    await db.rows("alter function df._mislaid rename to _checkpoint")
+    await db.rows("alter function df._mislaid rename to _checkpoint_alike")
 
     assert await db.wait(instance) == "completed"
     assert await db.scalar("select count(*) from t") == 1
