@@ -114,12 +114,7 @@ class Wire:
         formats: Sequence[int] | None = None,
     ) -> None:
         """Queue a statement. Results come in text format."""
-        if self.lost is None:
-            try:
-                self.pg.send_query_params(statement.encode(), params, types, formats)
-                self._queued += 1
-            except psycopg.Error as error:
-                self._lose(ConnectionLost(_in_one_line(error)))
+        self._send(self.pg.send_query_params, statement.encode(), params, types, formats)
 
     def part(self, *, at_once: bool) -> "asyncio.Future[Results]":
         """The answers to what is queued so far, apart from the rest, which a failure here still
