@@ -71,6 +71,11 @@ class Run:
         except* Exception as bug:
             await let_go(self, _first(bug), bug)
 
+    def close(self) -> None:
+        """Break the circles with what refers back to this run, so that all of it is freed at once:
+        leaving that to the garbage collector took a twelfth of a worker's time."""
+        del self._waiting, self._leaves
+
     async def _drive(self) -> None:
         claimed = self.claimed
         if claimed.refusal is not None:

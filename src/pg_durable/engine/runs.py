@@ -59,7 +59,7 @@ class Runs:
         task = self._tasks[instance.id] = asyncio.create_task(run.drive())
         self._held[instance.role] += 1
         self._on_signal[instance.id] = run.look_for_signals
-        task.add_done_callback(lambda task: self._ended(instance, task, run.parked_for))
+        task.add_done_callback(lambda task: self._ended(run, task))
 
     def signalled(self, instance: str) -> None:
         """Somebody says that there is a signal for the instance."""
@@ -87,7 +87,9 @@ class Runs:
         if self.room() == self._capacity - self._capacity // 2:
             self._attention.set()
 
-    def _ended(self, claimed: Claimed, task: asyncio.Task[None], parked_for: float) -> None:
+    def _ended(self, run: Run, task: asyncio.Task[None]) -> None:
+        claimed = run.claimed
+        run.close()
         if self._tasks.get(claimed.id) is task:
             del self._tasks[claimed.id], self._on_signal[claimed.id]
         self._held[claimed.role] -= 1
@@ -97,8 +99,8 @@ class Runs:
         if held == self.share() // 2:
             self._attention.set()
         self._room_changed()
-        if parked_for < self._context.settings.poll_interval:  # longer ones are found by polling
-            asyncio.get_running_loop().call_later(parked_for, self._attention.set)
+        if run.parked_for < self._context.settings.poll_interval:  # longer ones: by polling
+            asyncio.get_running_loop().call_later(run.parked_for, self._attention.set)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a run ended with an error", exc_info=error)
             # Not driven any more, and ours for ever otherwise.

@@ -196,7 +196,7 @@ def run_workers(
     wait_for_schema: bool = False,
 ) -> None:
     """Run a worker for each database in this process until it is told to stop; see `serve`."""
-    # Steps leave hardly any cycles behind; looking for them as often as Python does by default
+    # Runs leave no cycles behind; looking for them as often as Python does by default
     # took a twentieth of a worker's time.
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
