@@ -42,6 +42,14 @@ class Loop:
         """The iterations since it was entered, for the loop's row."""
         return {"first": self.first, "iteration": self.iteration}
 
+    def refuse_more_than(self, limit: int) -> None:
+        """Raise LimitExceeded after so many iterations since it was entered; 0: never."""
+        if 0 < limit <= self.iteration - self.first + 1:
+            raise LimitExceeded(
+                f"Loop exceeded maximum iteration count of {limit}. "
+                "Use df.break() to exit the loop or restructure the workflow."
+            )
+
     def names(self, limit: int) -> str | None:
         """What is carried into the next iteration, for the loop's row.
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from pg_durable.errors import PgDurableError
-from pg_durable.graph.json_text import quote, storable
-from pg_durable.graph.nodes import Node
+from pg_durable.graph.json_text import parse, quote, storable
+from pg_durable.graph.nodes import Node, NodeType, Row
 
 
 class Done(NamedTuple):
@@ -58,6 +58,19 @@ class Iterated(NamedTuple):
 Outcome = Done | Broke | Failed
 
 _OF_THE_NODE = frozenset({"statement", "delivery"})
+
+
+def recorded(node: Node, row: Row) -> Outcome:
+    """What a node that has ended came to, from its row."""
+    if row.status == "completed":
+        result = row.result or "null"
+        if node.type is NodeType.BREAK:
+            return Broke(result)
+        return Done(result, tuple((row.details or {}).get("columns", ())))
+    if row.result is None:
+        return Failed(f"Node {node.id} failed, and its error is not recorded.", row.details)
+    text = parse(row.result)
+    return Failed(text if isinstance(text, str) else str(row.result), row.details)
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
-"""Whether a condition's result counts as true."""
+"""Whether a condition's result counts as true; whether a stored one has rows."""
 
 import re
 
+from pg_durable.errors import PgDurableError
 from pg_durable.graph.json_text import Json, Number, parse
 
 
@@ -22,6 +23,21 @@ def is_true(result_text: str) -> bool:
     except ValueError:
         return _is_true_string(result_text)
     return _is_true_value(_first_value(value))
+
+
+def has_rows(name: str, stored: str | None) -> bool:
+    """Judge a stored result by its number of rows, as `df.if_rows` does.
+
+    Raises:
+        PgDurableError: there is none of this name, or it is no result of a statement.
+    """
+    if stored is None:
+        raise PgDurableError(f"df.if_rows: result '{name}' not found")
+    value = parse(stored)
+    count = value.get("row_count") if isinstance(value, dict) else None
+    if not isinstance(count, Number):
+        raise PgDurableError(f"df.if_rows: result '{name}' is not a SQL result (missing row_count)")
+    return not (count.is_zero or count.startswith("-"))
 
 
 def _first_value(result: Json) -> Json:

@@ -9,9 +9,8 @@ loops may go is asked of a `Pace`.
 
 from collections.abc import Mapping
 
-from pg_durable.errors import InvalidWorkflow, LimitExceeded, PgDurableError
+from pg_durable.errors import InvalidWorkflow, PgDurableError
 from pg_durable.graph.branches import Branches
-from pg_durable.graph.json_text import Number, parse
 from pg_durable.graph.loops import Loop, Pace, Unpaced, broken_by
 from pg_durable.graph.nodes import LEAVES, Graph, Node, NodeType, Row
 from pg_durable.graph.outcomes import (
@@ -25,8 +24,9 @@ from pg_durable.graph.outcomes import (
     Progress,
     Scope,
     Stopped,
+    recorded,
 )
-from pg_durable.graph.truthiness import is_true
+from pg_durable.graph.truthiness import has_rows, is_true
 
 _OUTSIDE = "df.break() was called outside of a loop. df.break() may only be used inside df.loop()."
 _LOST_LOOP = "Loop branch cancelled after losing RACE"
@@ -125,7 +125,7 @@ class Walk:
     def _enter_leaf(self, node: Node, scope: Scope, agenda: _Agenda, progress: Progress) -> None:
         row, generation = self._rows[node.id], self.generation(node.id)
         if row.ended_in(generation):
-            agenda.append((node, _recorded(node, row)))
+            agenda.append((node, recorded(node, row)))
         elif node.type is NodeType.BREAK:
             try:
                 agenda.append((node, broken_by(node, scope, self._variables, self._max_result)))
@@ -225,7 +225,7 @@ class Walk:
 
     def _choose_by_rows(self, node: Node, name: str, scope: Scope) -> tuple[Node, Scope | Outcome]:
         try:
-            chosen = node.left if _has_rows(name, scope.names.get(name)) else node.right
+            chosen = node.left if has_rows(name, scope.names.get(name)) else node.right
         except PgDurableError as error:
             return node, Failed.of(error)
         return self._node(chosen), scope
@@ -301,7 +301,7 @@ class Walk:
             if child.id == node.condition and not is_true(outcome.result):
                 agenda.append((node, loop.body or outcome))
                 return
-            self._refuse_endless(loop)
+            loop.refuse_more_than(self._max_iterations)
             names = loop.names(self._max_result)
         except PgDurableError as error:
             agenda.append((node, Failed.of(error)))
@@ -327,35 +327,6 @@ class Walk:
         loop.body = None
         return loop.scope
 
-    def _refuse_endless(self, loop: Loop) -> None:
-        if 0 < self._max_iterations <= loop.iteration - loop.first + 1:
-            raise LimitExceeded(
-                f"Loop exceeded maximum iteration count of {self._max_iterations}. "
-                "Use df.break() to exit the loop or restructure the workflow."
-            )
-
     def _node(self, node_id: str | None) -> Node:
         assert node_id is not None  # the table's structure check
         return self.graph.nodes[node_id]
-
-
-def _recorded(node: Node, row: Row) -> Outcome:
-    if row.status == "completed":
-        result = row.result or "null"
-        if node.type is NodeType.BREAK:
-            return Broke(result)
-        return Done(result, tuple((row.details or {}).get("columns", ())))
-    if row.result is None:
-        return Failed(f"Node {node.id} failed, and its error is not recorded.", row.details)
-    text = parse(row.result)
-    return Failed(text if isinstance(text, str) else str(row.result), row.details)
-
-
-def _has_rows(name: str, stored: str | None) -> bool:
-    if stored is None:
-        raise PgDurableError(f"df.if_rows: result '{name}' not found")
-    value = parse(stored)
-    count = value.get("row_count") if isinstance(value, dict) else None
-    if not isinstance(count, Number):
-        raise PgDurableError(f"df.if_rows: result '{name}' is not a SQL result (missing row_count)")
-    return not (count.is_zero or count.startswith("-"))
