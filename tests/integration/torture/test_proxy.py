@@ -8,7 +8,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pg_durable.torture.proxy import Proxy, Way
+from pg_durable.torture.link import Way
+from pg_durable.torture.proxy import Proxy
 from support.database import Database
 from support.waiting import until
 

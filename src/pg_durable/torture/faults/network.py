@@ -5,7 +5,8 @@ import random
 from typing import TYPE_CHECKING
 
 from pg_durable.torture.faults.base import Fault
-from pg_durable.torture.proxy import Proxy, Way
+from pg_durable.torture.link import Way
+from pg_durable.torture.proxy import Proxy
 
 if TYPE_CHECKING:
     from pg_durable.torture.arena import Arena
