@@ -204,7 +204,7 @@ async def test_a_loop_without_any_step_does_not_hold_up_the_worker(db: Database)
 
         assert await db.wait(instance) == "completed"
         for endless in spinning:
-            assert await db.status(endless) == "running"
+            await db.wait(endless, ["running"])
             await db.rows("select df.cancel(%s)", endless)
 
 
