@@ -5,7 +5,6 @@ from contextlib import suppress
 
 from pg_durable.engine.context import Context
 from pg_durable.engine.runs import Runs
-from pg_durable.records import Claims
 from pg_durable.store import Store
 
 _CROWDED_PAUSE = 0.25  # between looks for other roles, while there is no room
@@ -25,26 +24,26 @@ class Claiming:
         self._store = store
         self._control = control
         self._attention = attention
+        self._pause = _LONGEST_PAUSE
         self._shown_idle = False
+        self._told = False  # the last claim found what an idle worker was told of
 
-    async def claim(self, pause: float) -> float:
-        """Claim once, and wait until the next time; `pause` is what the last time returned."""
+    async def claim(self) -> None:
+        """Claim once, and wait until the next time."""
         self._attention.clear()
         runs = self._runs
         if not runs.has_room():
             await self._attend(min(_CROWDED_PAUSE, self._settings.poll_interval))
             if not runs.has_room() and not self._context.stopping:
                 await self._claim_of_others()
-            return pause
+            return
         claims = await self._store.claim(self._context.worker, runs.room())
         for instance in claims.instances:
             runs.drive(instance)
         if claims.instances:
-            if pause and self._shown_idle:
-                # Two claims in quick succession: the next one comes without being told.
-                await self._show_idle(False)
-            pause = _SHORTEST_PAUSE
-        return await self._pause(pause, claims)
+            await self._go_on()
+        else:
+            await self._rest(claims.next_due)
 
     async def _claim_of_others(self) -> None:
         """Claim for roles that hold less than their share: what fills the room may be slow."""
@@ -53,22 +52,35 @@ class Claiming:
             for instance in claims.instances:
                 self._runs.drive(instance)
 
-    async def _pause(self, pause: float, claims: Claims) -> float:
-        """Wait before the next claim: briefly while there is work, else until told."""
-        if claims.instances:
-            await asyncio.sleep(_SHORTEST_PAUSE)
-            return _SHORTEST_PAUSE
-        if 0 < pause <= _LONGEST_PAUSE:
-            await self._attend(pause)
-            return pause * 2
+    async def _go_on(self) -> None:
+        """There was something: look again soon, but not while idle workers are told of all there
+        is, for looking would hold up the little that was claimed."""
+        if self._shown_idle and not self._told:
+            self._told = True
+            await self._attend(_LONGEST_PAUSE)
+            return
+        if self._shown_idle:  # twice in quick succession: the next one comes without being told
+            await self._show_idle(False)
+        self._pause = _SHORTEST_PAUSE
+        await asyncio.sleep(_SHORTEST_PAUSE)
+
+    async def _rest(self, next_due: float) -> None:
+        """There was nothing: look again a few times, then wait to be told, and look ever less
+        often. What was started before that could see this worker idle may be committed late."""
+        self._told = False
         if not self._shown_idle:
+            if self._pause <= _LONGEST_PAUSE:
+                await self._attend(self._pause)
+                self._pause *= 2
+                return
             await self._show_idle(True)
             if self._shown_idle:
-                return 0.0  # look once more: a start may have committed before it could see this
-        pause = max(pause, _LONGEST_PAUSE)
-        due = max(claims.next_due, _SHORTEST_PAUSE)
-        await self._attend(min(pause, due, self._settings.poll_interval))
-        return 0.0 if self._attention.is_set() else pause * 4
+                self._pause = _LONGEST_PAUSE
+                return  # look once more: a start may have committed before it could see this
+        pause = min(self._pause, next_due, self._settings.poll_interval)
+        await self._attend(max(pause, _SHORTEST_PAUSE))
+        if not self._attention.is_set():
+            self._pause *= 4
 
     async def _show_idle(self, idle: bool) -> None:
         if idle:

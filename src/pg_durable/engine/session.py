@@ -69,7 +69,7 @@ class Session:
             self._context, self._runs, self._store, self._control, self._attention
         )
         self._suspicion = asyncio.Event()  # some instance may not be ours any more
-        control.on_notify = self._notified
+        engine.on_notify = self._notified
         control.on_lost = engine.on_lost = saves.on_lost = self._attention.set
 
     @classmethod
@@ -100,7 +100,7 @@ class Session:
             saves = await Wire.connect(worker_dsn(settings.dsn, "management"))
             wires.append(saves)
             worker = await store.register(name)
-            await store.listen()
+            await Store(engine, schema).listen()
         except BaseException:
             for wire in wires:
                 wire.close()
@@ -148,10 +148,9 @@ class Session:
             self._saves_wire.close()
 
     async def _claim_until_stopped(self) -> None:
-        pause = 0.0
         while not self._context.stopping:
             self._fail_if_lost()
-            pause = await self._claiming.claim(pause)
+            await self._claiming.claim()
 
     def _notified(self, payload: bytes) -> None:
         # Anybody may notify: a payload is a reason to look, never to believe.

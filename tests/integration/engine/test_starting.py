@@ -1,8 +1,17 @@
 """From the caller's transaction to the worker."""
 
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
 from pg_durable.engine.worker import Worker
+from pg_durable.records import Claims
+from pg_durable.store import Store
 from support.database import Database
 from support.waiting import until
+from support.workers import worker_here
 
 
 async def test_a_rolled_back_start_leaves_nothing(db: Database, worker: Worker) -> None:
@@ -68,3 +77,28 @@ async def test_an_idle_worker_hears_of_a_start_at_once(db: Database, worker: Wor
     instance = await db.start("'select 1'")
 
     assert await db.wait(instance, within=5) == "completed"
+
+
+async def test_an_idle_worker_looks_twice_for_a_start_and_then_waits_to_be_told(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    claim = Store.claim
+
+    async def counted(self: Store, *arguments: Any) -> Claims:
+        looks.append(time.monotonic())
+        return await claim(self, *arguments)
+
+    monkeypatch.setattr(Store, "claim", counted)
+    async with worker_here(db.conninfo, poll_interval=3600):
+
+        async def at_rest() -> bool:
+            return bool(looks) and time.monotonic() - looks[-1] > 0.5  # its looks are ever rarer
+
+        await until(at_rest)
+        looks.clear()
+
+        assert await db.wait(await db.start("'select 1'"), within=1) == "completed"
+        await asyncio.sleep(0.1)
+
+        assert 1 <= len(looks) <= 3  # one of the rarer ones may fall into that time

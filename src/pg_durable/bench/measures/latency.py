@@ -2,7 +2,8 @@
 
 `seen` is what a client sees: from sending df.start until a query finds the instance completed, the
 commits of both included. Without it: by the server's clock, from one row's created_at to its
-completed_at. Times of the client's polling are a tenth of a millisecond too long at most.
+completed_at. Times of the client's polling are a tenth of a millisecond too long at most. What a
+machine at rest takes for anything durable, one row inserted by the same client, is told beside it.
 """
 
 import time
@@ -42,6 +43,7 @@ def _seen_completed(lab: Lab, instance: str) -> None:
 
 
 def _idle(lab: Lab) -> Iterable[Reading]:
+    yield from latencies("idle_insert_seen", _inserts(lab))
     for name, workflow in (("one_step", chain(1)), ("three_steps", chain(3))):
         lab.reset()
         with lab.workers():
@@ -56,6 +58,18 @@ def _idle(lab: Lab) -> Iterable[Reading]:
             by_server = lab.column(_TOOK)
         yield from latencies(f"idle_{name}_seen", seen)
         yield from latencies(f"idle_{name}", by_server)
+
+
+def _inserts(lab: Lab) -> list[float]:
+    lab.session.execute("create table bench_inserts (at timestamptz)")
+    taken = []
+    for _ in range(lab.count(200)):
+        time.sleep(_BACK_TO_IDLE)
+        begun = time.perf_counter()
+        lab.session.execute("insert into bench_inserts values (now())")
+        taken.append(1000 * (time.perf_counter() - begun))
+    lab.session.execute("drop table bench_inserts")
+    return taken
 
 
 def _under_load(lab: Lab) -> Iterable[Reading]:
