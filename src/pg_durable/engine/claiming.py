@@ -55,11 +55,12 @@ class Claiming:
     async def _go_on(self) -> None:
         """There was something: look again soon, but not while idle workers are told of all there
         is, for looking would hold up the little that was claimed."""
-        if self._shown_idle and not self._told:
-            self._told = True
-            await self._attend(_LONGEST_PAUSE)
-            return
-        if self._shown_idle:  # twice in quick succession: the next one comes without being told
+        if self._shown_idle:
+            if not self._told:
+                self._told = True
+                await self._attend(_LONGEST_PAUSE)
+                return
+            # Twice in quick succession: the next one comes without being told.
             await self._show_idle(False)
         self._pause = _SHORTEST_PAUSE
         await asyncio.sleep(_SHORTEST_PAUSE)

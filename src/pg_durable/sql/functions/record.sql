@@ -1,4 +1,5 @@
--- What became of nodes, as rows: df._checkpoint and df._save, the only ways to record progress, end here.
+-- What became of nodes, as rows. Progress is recorded by df._checkpoint and df._save, which both call
+-- df._record, and by df._checkpoint_alike, which does the commonest part of that itself.
 
 -- Write the outcomes of nodes. The node row decides who may finish a step: it must not be terminal
 -- in this generation or belong to a later one, and nobody may have stopped it. False: some row was
