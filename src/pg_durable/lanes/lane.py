@@ -10,10 +10,10 @@ own; what is deferred to the commit is run before it, so nothing can dirty the s
 
 Where the next step is known, of the same chain or of another instance of the role that waits for
 a session, its flush 1 travels with flush 2: one round trip a step. The server skips it when
-anything in flush 2 fails.
+anything in flush 2 fails. After a query, COMMIT AND CHAIN spares its BEGIN: a query cannot have
+changed how its transaction is isolated, and not have made it read-only if it could be recorded.
 """
 
-import re
 from collections.abc import Awaitable
 from typing import NamedTuple
 
@@ -21,8 +21,10 @@ from psycopg import pq
 
 from pg_durable.errors import LeaseLost
 from pg_durable.graph.outcomes import Done
+from pg_durable.lanes.queries import MAY_COMMIT, QUERIES, Repeated, first_word
 from pg_durable.lanes.session import (
     OK,
+    Started,
     Statement,
     StepSession,
     error_field,
@@ -47,17 +49,13 @@ from pg_durable.wire.arrays import text_array
 _END_STEP = b"pg_durable_end_step"
 _CALLED_OFF = pq.ExecStatus.PIPELINE_ABORTED
 _BEGIN_READ_WRITE = "begin read write"
-
-# What may turn out to commit inside, and then to run alone, can read its key from the first.
-_MAY_COMMIT = re.compile(r"(?>\s|--[^\n]*\n|/\*.*?\*/)*+(?:call|do)\b", re.IGNORECASE | re.DOTALL)
+# What the server says of a prepared query before it runs it: its columns are others than they
+# were, a step has deallocated it, or it lacks parameters, of which it says more than it should.
+_NOT_AS_PREPARED = frozenset({"0A000", "26000", "08P01"})
 
 
 class CheckpointReplaced(LeaseLost):
     """A step has prepared a statement of its own in the place of ours: it is not recorded."""
-
-
-# A statement under way, with its BEGIN.
-Started = Awaitable[Results]
 
 
 class Recording(NamedTuple):
@@ -83,6 +81,8 @@ class Lane(StepSession):
         self.read_only = False
         # Otherwise a change of a node's row during its step would make the checkpoint fail.
         self.sees_commits = True
+        self._repeated = Repeated()
+        self._runs_query = False  # as the statement of the transaction that is open
 
     @classmethod
     async def open(cls, conninfo: str, max_result_bytes: int, role: str | None = None) -> "Lane":
@@ -112,22 +112,41 @@ class Lane(StepSession):
         lane.sees_commits = results[-1].get_value(0, 0) == b"read committed"
         return lane
 
-    def begin(self, statement: Statement) -> Started:
-        """Begin a transaction and start the statement in it; `result` awaits its end."""
-        self._wire.execute("begin")
-        before = 1
-        if _MAY_COMMIT.match(statement.text):
-            self._set_key(statement.key, local=True)
+    def begin(self, statement: Statement, *, chained: bool = False) -> Started:
+        """Begin a transaction, unless the commit before was `chained` to it, and start the
+        statement in it; `result` awaits its end."""
+        before = 0
+        if not chained:
+            self._wire.execute("begin")
+            before += 1
+        word = first_word(statement.text)
+        if word in MAY_COMMIT:
+            self._set_key(statement.key, local=True)  # it may turn out to have to run alone
             before += 1
         before += self._take_role()
-        self._wire.execute(statement.text)
-        return self._wire.sync(chunked=before)
+        self._runs_query = word in QUERIES
+        prepared = self._send(statement.text)
+        return Started(self._wire.sync(chunked=before + prepared), before, chained)
+
+    def _send(self, text: str) -> int:
+        """Queue a step's statement; returns how many statements prepare it."""
+        if not (self._runs_query and self.prepared):
+            self._wire.execute(text)
+        elif (name := self._repeated.name(text)) is not None:
+            self._wire.execute_prepared(name)
+        elif (name := self._repeated.meet(text)) is not None:
+            self._wire.prepare(name, text)
+            self._wire.execute_prepared(name)
+            return 1
+        else:
+            self._wire.execute(text)
+        return 0
 
     async def result(self, started: Started, statement: Statement) -> Done:
         """The result of a started statement; its transaction is still open.
 
         It is begun again where it was called off, because the commit of another instance that
-        it came with had failed.
+        it came with had failed, and where it was prepared and cannot be run so.
 
         Raises:
             Rejected: the statement failed; the transaction is to be rolled back.
@@ -135,12 +154,25 @@ class Lane(StepSession):
             LoginRefused: the session may not take the role of the step.
             ConnectionLost, StepRefused: the session is gone.
         """
-        results = await started
+        results = await started.answers
+        if self._begins_again(results, statement):
+            await self.rollback()
+            started = self.begin(statement)
+            results = await started.answers
+        return await self._result_of(self._executed(started, results))
+
+    def _begins_again(self, results: Results, statement: Statement) -> bool:
         if results[0].status == _CALLED_OFF:
             self.forget_prepared()  # who knows what the other one did
-            await self.rollback()
-            results = await self.begin(statement)
-        return await self._result_of(self._executed(results))
+            return True
+        failed = results[-1]
+        if failed.status in OK or self._repeated.name(statement.text) is None:
+            return False
+        if error_field(failed, pq.DiagnosticField.SQLSTATE) not in _NOT_AS_PREPARED:
+            return False
+        self._repeated.give_up(statement.text)
+        self._forget_rows()
+        return True
 
     async def execute_alone(self, statement: Statement) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""
@@ -187,11 +219,12 @@ class Lane(StepSession):
             wire.execute_prepared(_END_STEP, params, END_STEP_FORMATS)
         else:
             wire.execute(END_STEP, params, END_STEP_TYPES, END_STEP_FORMATS)
-        wire.execute("commit")
+        chained = self._runs_query and following is not None
+        wire.execute("commit and chain" if chained else "commit")
         if following is None:
             return Recording(wire.sync(), before, None)
         answers = wire.part(at_once=watched)
-        return Recording(answers, before, self.begin(following))
+        return Recording(answers, before, self.begin(following, chained=chained))
 
     async def commit_apart(self, checkpoint: Checkpoint) -> None:
         """Record a step whose statement committed itself, or failed, or never ran. Raises what
@@ -212,8 +245,8 @@ class Lane(StepSession):
         results = await recording.answers
         if results[-1].status not in OK:  # or one before it: the rest was called off then
             self.reusable = False
-            if recording.started is not None:
-                await recording.started  # called off; to be read before anything else is sent
+            if recording.started is not None:  # called off; to be read before anything else is sent
+                await recording.started.answers
             number = next(n for n, result in enumerate(results) if result.status not in OK)
             raise self._refusal(results, number, recording)
         if results[-1].command_status != b"COMMIT":

@@ -13,6 +13,7 @@ from pg_durable.graph.outcomes import Done
 from pg_durable.lanes.session import (
     OK,
     Rejected,
+    Started,
     Statement,
     StepSession,
     rejection,
@@ -76,7 +77,8 @@ class OtherLane(StepSession):
         self._set_key(statement.key, local=True)
         before = 2 + self._take_role()
         self._wire.execute(statement.text)
-        return await self._result_of(self._executed(await self._wire.sync(chunked=before)))
+        started = Started(self._wire.sync(chunked=before), before)
+        return await self._result_of(self._executed(started, await started.answers))
 
     async def execute_alone(self, statement: Statement) -> Done:
         """Run a statement that PostgreSQL refuses inside a transaction block; it commits itself."""

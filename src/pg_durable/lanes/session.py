@@ -1,6 +1,7 @@
 """A session in which steps run: what the server answers becomes a result or an error of ours."""
 
 import time
+from collections.abc import Awaitable
 from typing import NamedTuple
 
 from psycopg import pq, sql
@@ -22,6 +23,14 @@ class Statement(NamedTuple):
 
     text: str
     key: str
+
+
+class Started(NamedTuple):
+    """A statement under way."""
+
+    answers: Awaitable[Results]
+    before: int  # statements of ours that precede it, of which BEGIN is the first
+    chained: bool = False  # there is no BEGIN
 
 
 class Rejected(Exception):
@@ -89,20 +98,20 @@ class StepSession:
                     raise LoginRefused(message) from error
                 raise error
 
-    def _executed(self, results: Results) -> PGresult:
-        """What a statement returned, of which BEGIN was the first and ours came in between.
+    def _executed(self, started: Started, results: Results) -> PGresult:
+        """What a statement returned, or the error of its preparation.
 
         Raises:
             ConnectionLost: no transaction could be begun.
             LoginRefused: the session may not take the role of the step.
         """
-        *before, result = results
-        if result.status not in OK:  # else so is all before it
-            begin, *ours = before
-            if begin.status not in OK:
-                raise ConnectionLost(error_field(begin, pq.DiagnosticField.MESSAGE_PRIMARY) or "")
-            self._check_role(ours)
-        return result
+        if results[-1].status in OK:  # then so is all before it
+            return results[-1]
+        before = results[: started.before]
+        if not started.chained and before[0].status not in OK:
+            raise ConnectionLost(error_field(before[0], pq.DiagnosticField.MESSAGE_PRIMARY) or "")
+        self._check_role(before)
+        return next(result for result in results[started.before :] if result.status not in OK)
 
     def _set_key(self, key: str, *, local: bool) -> None:
         self._wire.execute(SET_KEY, [key.encode(), b"true" if local else b"false"])
@@ -116,6 +125,9 @@ class StepSession:
         if self._bytes > self._max_result_bytes:
             raise self._too_large(self._bytes)
 
+    def _forget_rows(self) -> None:
+        self._rows, self._bytes = [], 0
+
     def _too_large(self, size: int) -> LimitExceeded:
         return LimitExceeded(
             f"The result has {size} bytes or more; the limit is {self._max_result_bytes}.",
@@ -125,7 +137,7 @@ class StepSession:
     async def _result_of(self, result: PGresult) -> Done:
         """Raises Rejected if the statement failed, LimitExceeded if its result is too large."""
         if result.status not in OK:
-            self._rows, self._bytes = [], 0
+            self._forget_rows()
             raise rejection(result)
         width = result.nfields
         if result.ntuples:

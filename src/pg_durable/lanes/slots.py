@@ -4,8 +4,8 @@ import asyncio
 from collections import Counter, deque
 
 from pg_durable.errors import LimitExceeded
-from pg_durable.lanes.lane import Lane, Started
-from pg_durable.lanes.session import Statement
+from pg_durable.lanes.lane import Lane
+from pg_durable.lanes.session import Started, Statement
 from pg_durable.settings import Settings
 
 _FIRST_PAUSE = 0.05
