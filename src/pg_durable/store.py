@@ -19,6 +19,9 @@ MISFITS = frozenset({"3F000", "42P01", "42883", "42703", "42725", "42804", "0A00
 # What notifications begin with that name an instance: it was cancelled, or sent a signal.
 CANCELLED = b"cancel "
 SIGNALLED = b"signal "
+# Or a role, by its OID: something of it is due now.
+_DUE = re.compile(rb"start (\d{1,10})")
+_LAST_OID = 2**32 - 1
 
 # Text, int8, int4, text[] and int4[]: its parameters, of which only arrays are binary.
 END_STEP = "call df._end_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
@@ -55,9 +58,9 @@ order by s.setdatabase, s.number"""
 # Their conditions do not depend on rows, so the server looks at them before it calls anything.
 _CLAIM = """
     select id, label, database, role, root_node, vars, attempts, refusal, clock, nodes, next_due
-    from df._claim($1, $2, nullif($3, '')::pg_catalog.json)
-    where 'df'::pg_catalog.regnamespace = $4::pg_catalog.oid
-      and (select s.migration from df._schema s) = $5
+    from df._claim($1, $2, nullif($3, '')::pg_catalog.json, nullif($4, '')::pg_catalog.oid)
+    where 'df'::pg_catalog.regnamespace = $5::pg_catalog.oid
+      and (select s.migration from df._schema s) = $6
 """
 _UNREGISTER = """
     select df._unregister($1)
@@ -74,6 +77,12 @@ def context_of_deferred(context: str) -> str | None:
     if not found or re.findall(r"\d+", last) != [_END_STEP_DEFERRED]:
         return None
     return "\n".join(lines[:-2])
+
+
+def role_of_due(notification: bytes) -> str:
+    """The OID of the role of which a notification says that something is due, or nothing."""
+    found = _DUE.fullmatch(notification)
+    return found[1].decode() if found is not None and int(found[1]) <= _LAST_OID else ""
 
 
 class StoreError(PgDurableError):
@@ -163,13 +172,17 @@ class Store:
         """Let starters know that the next claim comes anyway."""
         await self._rows("select pg_catalog.pg_advisory_unlock_shared(df._lock_class(), 0)")
 
-    async def claim(self, worker: int, limit: int, without: Sequence[str] = ()) -> Claims:
-        """Claim up to `limit` due instances: of each role the same share, of some roles none."""
+    async def claim(
+        self, worker: int, limit: int, without: Sequence[str] = (), role: str = ""
+    ) -> Claims:
+        """Claim up to `limit` due instances: of each role the same share, of some roles none; or,
+        of what a role (its OID) has just started, without a look at what else is due."""
         rows = await self._rows(
             _CLAIM,
             worker,
             limit,
             orjson.dumps(list(without)) if without else "",
+            role,
             *self._schema,
         )
         next_due = rows[0][-1] if rows else None

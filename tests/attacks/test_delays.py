@@ -79,7 +79,9 @@ async def test_a_lock_in_the_place_of_a_dead_workers_delays_its_successor_by_the
 
 async def test_a_flood_of_notifications_stops_nobody(victim: Victim, attacker: Database) -> None:
     payloads = ("", "cancel", "cancel ", "signal", "signal x", f"cancel {victim.waiting}",
-                f"signal {victim.waiting}", "signal \u2028\x1b[2J", "x" * 7999)  # fmt: skip
+                f"signal {victim.waiting}", "signal \u2028\x1b[2J", "x" * 7999,
+                "start", "start ", "start 0", "start -1", "start 10", "start 4294967295",
+                "start 4294967296", "start 99999999999", "start 1 2", "start \u0661")  # fmt: skip
 
     for _ in range(20):
         for payload in payloads:

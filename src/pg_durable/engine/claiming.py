@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from pg_durable.engine.context import Context
 from pg_durable.engine.runs import Runs
+from pg_durable.records import Claims
 from pg_durable.store import Store
 
 _CROWDED_PAUSE = 0.25  # between looks for other roles, while there is no room
@@ -27,6 +28,12 @@ class Claiming:
         self._pause = _LONGEST_PAUSE
         self._shown_idle = False
         self._told = False  # the last claim found what an idle worker was told of
+        self._role = ""  # of which somebody says that something is due
+
+    def told(self, role: str) -> None:
+        """Somebody says that something is due, of a role (its OID) if one is named."""
+        self._role = role
+        self._attention.set()
 
     async def claim(self) -> None:
         """Claim once, and wait until the next time."""
@@ -37,13 +44,25 @@ class Claiming:
             if not runs.has_room() and not self._context.stopping:
                 await self._claim_of_others()
             return
-        claims = await self._store.claim(self._context.worker, runs.room())
+        claims = await self._claims()
         for instance in claims.instances:
             runs.drive(instance)
         if claims.instances:
             await self._go_on()
         else:
             await self._rest(claims.next_due)
+
+    async def _claims(self) -> Claims:
+        """What is due; or only what an idle worker was told of, as much as can be run at once: the
+        next claim, soon after, looks for everybody's."""
+        room = self._runs.room()
+        role, self._role = self._role, ""
+        if role and self._shown_idle and not self._told:
+            most = min(room, self._settings.max_user_connections)
+            claims = await self._store.claim(self._context.worker, most, role=role)
+            if claims.instances:
+                return claims
+        return await self._store.claim(self._context.worker, room)
 
     async def _claim_of_others(self) -> None:
         """Claim for roles that hold less than their share: what fills the room may be slow."""

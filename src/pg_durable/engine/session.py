@@ -20,7 +20,7 @@ from pg_durable.engine.watch import SchemaWatch
 from pg_durable.lanes.pool import LanePool
 from pg_durable.schema import check_version
 from pg_durable.settings import Settings, numbers
-from pg_durable.store import CANCELLED, SIGNALLED, Store
+from pg_durable.store import CANCELLED, SIGNALLED, Store, role_of_due
 from pg_durable.wire import ConnectionLost, Wire
 from pg_durable.wire.dsn import same_server, worker_dsn
 
@@ -159,7 +159,7 @@ class Session:
         elif payload.startswith(SIGNALLED):
             self._runs.signalled(payload.removeprefix(SIGNALLED).decode("ascii", "replace"))
         else:
-            self._attention.set()
+            self._claiming.told(role_of_due(payload))
 
     async def _keep_lease(self) -> None:
         while True:

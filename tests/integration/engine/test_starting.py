@@ -65,7 +65,9 @@ async def test_an_instance_of_a_dropped_role_fails(db: Database, worker: Worker)
     assert "no longer exists in pg_roles" in await db.output(sleeping)
 
 
-async def test_an_idle_worker_hears_of_a_start_at_once(db: Database, worker: Worker) -> None:
+async def until_idle(db: Database) -> None:
+    """Wait for a worker to be shown as idle."""
+
     async def idle() -> object:
         return await db.scalar(
             "select count(*) from pg_locks where locktype = 'advisory' and mode = 'ShareLock'"
@@ -74,9 +76,43 @@ async def test_an_idle_worker_hears_of_a_start_at_once(db: Database, worker: Wor
         )
 
     await until(idle)
+
+
+async def test_an_idle_worker_hears_of_a_start_at_once(db: Database, worker: Worker) -> None:
+    await until_idle(db)
     instance = await db.start("'select 1'")
 
     assert await db.wait(instance, within=5) == "completed"
+
+
+async def test_an_idle_worker_hears_of_a_start_that_is_committed_late(db: Database) -> None:
+    async with worker_here(db.conninfo, poll_interval=3600):
+        await until_idle(db)
+        await db.rows("begin")
+        instance = await db.start("'select 1'")
+        await db.rows("select pg_sleep(2)")
+        await db.rows("commit")
+
+        assert await db.wait(instance, within=1) == "completed"
+
+
+async def test_an_idle_worker_runs_what_several_roles_start_at_the_same_moment(
+    db: Database,
+) -> None:
+    await db.rows("create role neighbour login; select df.grant_usage('neighbour')")
+    neighbour = await db.connect_as("neighbour")
+
+    async with worker_here(db.conninfo, poll_interval=3600):
+        await until_idle(db)
+        for session in (db, neighbour):
+            await session.rows("begin")
+            await session.rows("select df.start('select 1') from generate_series(1, 50)")
+        await asyncio.gather(db.rows("commit"), neighbour.rows("commit"))
+        await db.wait_all(within=5)
+
+    by_role = await db.rows("select count(*) from df.instances group by submitted_by")
+    await neighbour.close()
+    assert by_role == [(50,), (50,)]
 
 
 async def test_an_idle_worker_looks_twice_for_a_start_and_then_waits_to_be_told(
@@ -85,9 +121,9 @@ async def test_an_idle_worker_looks_twice_for_a_start_and_then_waits_to_be_told(
     looks = []
     claim = Store.claim
 
-    async def counted(self: Store, *arguments: Any) -> Claims:
+    async def counted(self: Store, *arguments: Any, **named: Any) -> Claims:
         looks.append(time.monotonic())
-        return await claim(self, *arguments)
+        return await claim(self, *arguments, **named)
 
     monkeypatch.setattr(Store, "claim", counted)
     async with worker_here(db.conninfo, poll_interval=3600):

@@ -3,12 +3,9 @@
 -- Whether superusers may have instances. Off unless the server, database or role says so in words
 -- that PostgreSQL takes for true: another word must not stop the claims of everybody.
 create or replace function df._superuser_instances() returns boolean
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select coalesce(current_setting('pg_durable.enable_superuser_instances', true), '')
-    ~* '^\s*(t|tr|tru|true|y|ye|yes|on|1)\s*$'
-$$;
+stable
+return coalesce(current_setting('pg_durable.enable_superuser_instances', true), '')
+  ~* '^\s*(t|tr|tru|true|y|ye|yes|on|1)\s*$';
 
 -- Of each role that has anything in the queue, when its oldest is due. The index has the roles in
 -- order, and the oldest of each first: one probe for each role. What is claimed has kept its place
@@ -90,6 +87,8 @@ end $$;
 
 -- Claim up to p_limit due instances for p_worker, with their graphs: of each role that has any the
 -- same share, oldest first; of roles in p_without none. So no role waits for another's queue to end.
+-- Or of p_role alone, of which somebody has said that it has just started something: there is no need
+-- to look what else is due.
 -- Skips rows another worker is claiming; an instance is claimed by one worker at a time.
 -- No indexed column changes, so a claim costs one version of a row and no entry in any index: that
 -- is why `status` says `running` only when something is saved, and `due_at` stays as it is.
@@ -97,9 +96,11 @@ end $$;
 -- seconds since 1970, by which the worker counts.
 -- Where there is nothing to claim, one row without an id says in how many seconds the next instance
 -- is due, leaving out those that are already (whoever holds one in an open transaction would have
--- us ask for ever); null when none ever is by itself.
+-- us ask for ever); null when none ever is by itself. With p_role, there is no such row.
 -- The worker does not wait for the disk here: after a crash an unrecorded claim is simply due again.
-create or replace function df._claim(p_worker bigint, p_limit int, p_without json default null)
+create or replace function df._claim(
+  p_worker bigint, p_limit int, p_without json default null, p_role oid default null
+)
 returns table (
   id text, label text, database text, role text, root_node text,
   vars json, attempts int, refusal text, clock float8, nodes json, next_due float8
@@ -123,14 +124,19 @@ begin
       join pg_roles r on r.rolname = w.role);
   end if;
 
-  for v_look in select * from df._look_for_due(v_now) loop
-    if v_look.due_at > v_now then
-      v_next := least(v_next, v_look.due_at);
-    elsif v_look.role <> all (v_without) then
-      v_roles := v_roles || v_look.role;
-      v_oldest := v_oldest || v_look.due_at;
-    end if;
-  end loop;
+  if p_role is not null then
+    v_roles := array[p_role::regrole];
+    v_oldest := array[v_now - interval '1 s'];    -- what is older has been looked for
+  else
+    for v_look in select * from df._look_for_due(v_now) loop
+      if v_look.due_at > v_now then
+        v_next := least(v_next, v_look.due_at);
+      elsif v_look.role <> all (v_without) then
+        v_roles := v_roles || v_look.role;
+        v_oldest := v_oldest || v_look.due_at;
+      end if;
+    end loop;
+  end if;
 
   if cardinality(v_roles) > 0 then
     return query
@@ -181,7 +187,7 @@ begin
     from claimed c
     left join pg_roles r on r.oid = c.submitted_by
     order by c.due_at;
-    if found then
+    if found or p_role is not null then
       return;
     end if;
   end if;
@@ -226,6 +232,6 @@ as $$
 $$;
 
 revoke execute on function
-  df._look_for_due(timestamptz), df._claim(bigint, int, json), df._results(text),
+  df._look_for_due(timestamptz), df._claim(bigint, int, json, oid), df._results(text),
   df._lost(bigint, json)
 from public;

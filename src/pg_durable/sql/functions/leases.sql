@@ -58,11 +58,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_freed bigint;
+  v_woken boolean;
 begin
   delete from df._worker_epoch where worker = p_worker;
   v_freed := df._free(array(select c.id from df._claimed() c where c.worker = p_worker));
   if v_freed > 0 then
-    perform df._wake();
+    v_woken := df._wake();
   end if;
   return v_freed;
 end $$;
@@ -150,19 +151,15 @@ begin
     where not exists (select from df._worker_epoch e where e.worker = c.worker)));
 end $$;
 
--- Tell an idle worker, if there is one, that something is due. A NOTIFY takes a
--- database-wide lock at commit, so none is sent while every worker is busy anyway.
-create or replace function df._wake() returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if pg_try_advisory_lock(df._lock_class(), 0) then
-    perform pg_advisory_unlock(df._lock_class(), 0);
-  else
-    perform pg_notify('pg_durable', '');
-  end if;
-end $$;
+-- Tell an idle worker, if there is one, that something is due, and of which role if that is known. A
+-- NOTIFY takes a database-wide lock at commit, so none is sent while every worker is busy anyway. What
+-- it returns means nothing; an expression, because the functions that every start calls are to be few.
+create or replace function df._wake(p_role oid default null) returns boolean
+volatile
+return case
+  when pg_try_advisory_lock(df._lock_class(), 0) then pg_advisory_unlock(df._lock_class(), 0)
+  else pg_notify('pg_durable', coalesce('start ' || p_role, '')) is not null
+end;
 
 revoke execute on function
   df._register(text), df._unregister(bigint), df._heartbeat(bigint),

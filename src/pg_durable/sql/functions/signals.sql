@@ -62,6 +62,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_status text;
+  v_role regrole;
+  v_woken boolean;
 begin
   new.signal_data := coalesce(new.signal_data, '{}');
   perform df._check_signal(new.instance_id, new.signal_name, new.signal_data);
@@ -95,9 +97,10 @@ begin
   where i.id = new.instance_id
     and i.worker is null
     and i.due_at > clock_timestamp()
-    and df._signal_arrived(i.id);
+    and df._signal_arrived(i.id)
+  returning i.submitted_by into v_role;
   if found then
-    perform df._wake();
+    v_woken := df._wake(v_role);
   else
     perform pg_notify('pg_durable', 'signal ' || new.instance_id);
   end if;

@@ -97,12 +97,15 @@ declare
   v_root text := to_hex(2147483648 + floor(random() * 2147483648)::bigint);    -- see df._graph
   v_role record;
   v_bytes int;
+  v_woken boolean;
 begin
   if octet_length(new.fut) > 8388608 then
     perform df._refuse_large('the workflow has', octet_length(new.fut));
   end if;
-  if (df._read(new.fut, 'Invalid durable function: ')).node_type is not null then
-    v_graph := new.fut::json;
+  if df._looks_like_json(new.fut) or current_setting('df.non_future_helper', true) <> '' then
+    if (df._read(new.fut, 'Invalid durable function: ')).node_type is not null then
+      v_graph := new.fut::json;
+    end if;
   end if;
 
   if new.database is not null then
@@ -162,7 +165,7 @@ begin
     from df._graph(v_graph, v_root, true) g;
   end if;
 
-  perform df._wake();
+  v_woken := df._wake(v_caller);
   return new;
 end
 $$;
