@@ -48,21 +48,21 @@ class Claiming:
         for instance in claims.instances:
             runs.drive(instance)
         if claims.instances:
+            await asyncio.sleep(0)  # they come first
             await self._go_on()
         else:
             await self._rest(claims.next_due)
 
     async def _claims(self) -> Claims:
-        """What is due; or only what an idle worker was told of, as much as can be run at once: the
-        next claim, soon after, looks for everybody's."""
-        room = self._runs.room()
+        """What is due; or only what an idle worker was told of: the next claim, soon after, looks
+        for everybody's."""
+        worker, room = self._context.worker, self._runs.room()
         role, self._role = self._role, ""
         if role and self._shown_idle and not self._told:
-            most = min(room, self._settings.max_user_connections)
-            claims = await self._store.claim(self._context.worker, most, role=role)
+            claims = await self._store.claim(worker, room, role=role)
             if claims.instances:
                 return claims
-        return await self._store.claim(self._context.worker, room)
+        return await self._store.claim(worker, room)
 
     async def _claim_of_others(self) -> None:
         """Claim for roles that hold less than their share: what fills the room may be slow."""

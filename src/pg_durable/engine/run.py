@@ -99,8 +99,10 @@ class Run:
         except Exception as error:
             await self._fail_unread(error)
             return
-        async with asyncio.TaskGroup() as branches:
-            parked = await self._run_leaves(branches)
+        parked = await self._run_leaves(None)
+        if parked is None:
+            async with asyncio.TaskGroup() as branches:
+                parked = await self._run_leaves(branches)
         if parked:
             await self._save(then="park")
             self.parked_for = max(self._waiting.rest(), 0.0)
@@ -119,8 +121,9 @@ class Run:
             reason = f"The rows of instance {self.claimed.id} cannot be read: {error!r}"
         await self._record(Saving(instance=self.claimed.id, then="failed", output=reason))
 
-    async def _run_leaves(self, branches: asyncio.TaskGroup) -> bool:
-        """Run leaves and wait, until all is settled (False) or only long waits remain (True)."""
+    async def _run_leaves(self, branches: asyncio.TaskGroup | None) -> bool | None:
+        """Run leaves and wait, until all is settled (False) or only long waits remain (True); or
+        there are branches to be run, and no group for them (None): few instances need one."""
         while True:
             if self.context.stopping and self._outcome is None:
                 await self._record_outside()
@@ -136,6 +139,8 @@ class Run:
                 self.absorb(await self._leaves.run(self._ready.pop()))  # the common case: no task
                 continue
             for leaf in self._ready:
+                if branches is None:
+                    return None
                 self._running += 1
                 branches.create_task(self._branch(leaf))
             self._ready.clear()

@@ -21,7 +21,7 @@ from psycopg import pq
 
 from pg_durable.errors import LeaseLost
 from pg_durable.graph.outcomes import Done
-from pg_durable.lanes.queries import MAY_COMMIT, QUERIES, Repeated, first_word
+from pg_durable.lanes.queries import MAY_COMMIT, QUERIES, Queries, first_word
 from pg_durable.lanes.session import (
     OK,
     Started,
@@ -49,9 +49,6 @@ from pg_durable.wire.arrays import text_array
 _END_STEP = b"pg_durable_end_step"
 _CALLED_OFF = pq.ExecStatus.PIPELINE_ABORTED
 _BEGIN_READ_WRITE = "begin read write"
-# What the server says of a prepared query before it runs it: its columns are others than they
-# were, a step has deallocated it, or it lacks parameters, of which it says more than it should.
-_NOT_AS_PREPARED = frozenset({"0A000", "26000", "08P01"})
 
 
 class CheckpointReplaced(LeaseLost):
@@ -81,7 +78,7 @@ class Lane(StepSession):
         self.read_only = False
         # Otherwise a change of a node's row during its step would make the checkpoint fail.
         self.sees_commits = True
-        self._repeated = Repeated()
+        self._queries = Queries(wire)
         self._runs_query = False  # as the statement of the transaction that is open
 
     @classmethod
@@ -125,22 +122,12 @@ class Lane(StepSession):
             before += 1
         before += self._take_role()
         self._runs_query = word in QUERIES
-        prepared = self._send(statement.text)
-        return Started(self._wire.sync(chunked=before + prepared), before, chained)
-
-    def _send(self, text: str) -> int:
-        """Queue a step's statement; returns how many statements prepare it."""
-        if not (self._runs_query and self.prepared):
-            self._wire.execute(text)
-        elif (name := self._repeated.name(text)) is not None:
-            self._wire.execute_prepared(name)
-        elif (name := self._repeated.meet(text)) is not None:
-            self._wire.prepare(name, text)
-            self._wire.execute_prepared(name)
-            return 1
+        chunked = before
+        if self._runs_query and self.prepared:
+            chunked += self._queries.execute(statement.text)
         else:
-            self._wire.execute(text)
-        return 0
+            self._wire.execute(statement.text)
+        return Started(self._wire.sync(chunked=chunked), before, chained)
 
     async def result(self, started: Started, statement: Statement) -> Done:
         """The result of a started statement; its transaction is still open.
@@ -165,12 +152,8 @@ class Lane(StepSession):
         if results[0].status == _CALLED_OFF:
             self.forget_prepared()  # who knows what the other one did
             return True
-        failed = results[-1]
-        if failed.status in OK or self._repeated.name(statement.text) is None:
+        if results[-1].status in OK or not self._queries.give_up(statement.text, results[-1]):
             return False
-        if error_field(failed, pq.DiagnosticField.SQLSTATE) not in _NOT_AS_PREPARED:
-            return False
-        self._repeated.give_up(statement.text)
         self._forget_rows()
         return True
 

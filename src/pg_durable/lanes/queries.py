@@ -1,7 +1,12 @@
-"""What kind of statement a step has, and which queries a session meets again and again."""
+"""What kind of statement a step has; queries that come again and again, which are prepared."""
 
 import re
 from itertools import count
+
+from psycopg import pq
+from psycopg.pq.abc import PGresult
+
+from pg_durable.wire import Wire
 
 # Space and comments as PostgreSQL reads them, but for comments within comments: then no word is
 # found, and the statement is one of no kind.
@@ -11,6 +16,10 @@ _FIRST_WORD = re.compile(r"(?>[ \t\n\r\f\v]|--[^\n\r]*|/\*(?:[^*/]|\*(?!/)|/(?!\
 QUERIES = frozenset({"select", "insert", "update", "delete", "merge", "with", "values", "table"})
 # What may turn out to commit inside.
 MAY_COMMIT = frozenset({"call", "do"})
+
+# What the server says of a prepared query before it runs it: its columns are others than they
+# were, a step has deallocated it, or it lacks parameters, of which it says more than it should.
+_NOT_AS_PREPARED = frozenset({b"0A000", b"26000", b"08P01"})
 
 # How often a session meets a statement before it is prepared: from then on that pays.
 _OFTEN = 5
@@ -26,36 +35,49 @@ def first_word(text: str) -> str:
     return "" if found is None else found[1].lower()
 
 
-class Repeated:
-    """The queries that are prepared in one session.
+class Queries:
+    """The queries of one session.
 
     Parsing and planning a short query takes about as long as running it. A session is closed after
     `lane_max_age`, so what was prepared first need not make way for what comes often later.
     """
 
-    def __init__(self) -> None:
-        self._names: dict[str, bytes | None] = {}  # by text; None: not to be prepared
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._names: dict[str, bytes | None] = {}  # of what is prepared; None: not to be
         self._met: dict[int, int] = {}  # how often, by the hash of the text
         self._number = count(1)
 
-    def name(self, query: str) -> bytes | None:
-        """The name under which a query is prepared."""
-        return self._names.get(query)
+    def execute(self, query: str) -> int:
+        """Queue a query; returns how many statements before it prepare it."""
+        if (name := self._names.get(query)) is not None:
+            self._wire.execute_prepared(name)
+        elif self._is_met_often(query):
+            name = self._names[query] = b"pg_durable_query_%d" % next(self._number)
+            self._wire.prepare(name, query)
+            self._wire.execute_prepared(name)
+            return 1
+        else:
+            self._wire.execute(query)
+        return 0
 
-    def meet(self, query: str) -> bytes | None:
-        """Count a query that is not prepared; the name under which to prepare it now, if at all."""
+    def give_up(self, query: str, failed: PGresult) -> bool:
+        """Whether a query has failed because it was prepared; it is not any more, then."""
+        if self._names.get(query) is None:
+            return False
+        if failed.error_field(pq.DiagnosticField.SQLSTATE) not in _NOT_AS_PREPARED:
+            return False
+        self._names[query] = None
+        return True
+
+    def _is_met_often(self, query: str) -> bool:
         if len(query) > _LONGEST or len(self._names) == _MOST_PREPARED or query in self._names:
-            return None
+            return False
         key = hash(query)
         times = self._met.pop(key, 0) + 1
-        if times < _OFTEN:
-            if len(self._met) == _MOST_COUNTED:
-                self._met.clear()
-            self._met[key] = times
-            return None
-        name = self._names[query] = b"pg_durable_query_%d" % next(self._number)
-        return name
-
-    def give_up(self, query: str) -> None:
-        """Not to be prepared any more in this session."""
-        self._names[query] = None
+        if times == _OFTEN:
+            return True
+        if len(self._met) == _MOST_COUNTED:
+            self._met.clear()
+        self._met[key] = times
+        return False

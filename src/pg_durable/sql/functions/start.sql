@@ -96,6 +96,7 @@ declare
   v_graph json;
   v_root text := to_hex(2147483648 + floor(random() * 2147483648)::bigint);    -- see df._graph
   v_role record;
+  v_vars json;
   v_bytes int;
   v_woken boolean;
 begin
@@ -133,13 +134,16 @@ begin
                        new.caller);
   end if;
 
+  if exists (select from df.vars v where v.owner = v_caller) then    -- seldom, and much cheaper
+    v_vars := (
+      select json_object_agg(v.name, v.value order by v.name)
+      from df.vars v
+      where v.owner = v_caller
+        and v.value is not null);
+  end if;
   for attempt in 1 .. 10 loop
     insert into df.instances (id, label, root_node, submitted_by, database, due_at, vars)
-    values (
-      df._new_id(), new.label, v_root, v_caller, new.database, clock_timestamp(),
-      (select json_object_agg(v.name, v.value order by v.name)
-       from df.vars v
-       where v.owner = v_caller and v.value is not null))
+    values (df._new_id(), new.label, v_root, v_caller, new.database, clock_timestamp(), v_vars)
     on conflict (id) do nothing
     returning instances.id, octet_length(instances.vars::text) into new.id, v_bytes;
     exit when found;
