@@ -41,6 +41,7 @@ PARTS = {
     "idle half_load signal_to_resume": {
         "idle_one_step_seen_p50_ms",
         "idle_three_steps_p99_ms",
+        "half_load_starts_per_s",
         "half_load_p95_ms",
         "signal_to_resume_seen_max_ms",
     },

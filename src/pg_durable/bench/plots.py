@@ -89,7 +89,7 @@ def _latency(axes: Any, figures: dict[str, Figure]) -> bool:
     for name, label in (
         ("idle_one_step_seen_p50_ms", "one step, idle, as a client sees it"),
         ("idle_three_steps_seen_p50_ms", "three steps, idle, as a client sees it"),
-        ("half_load_p50_ms", "one step, at half of the throughput"),
+        ("half_load_p50_ms", "one step, at half of the load"),
         ("signal_to_resume_seen_p50_ms", "from a signal to the end of the step after it"),
     ):
         if name in figures and figures[name].samples:

@@ -180,14 +180,14 @@ end
 $$;
 
 -- Wait until an instance has ended and return its status.
--- Looks again after 5 ms, then ever more slowly, at last every 100 ms.
+-- Looks again after a millisecond, then ever more slowly, at last every 100 ms.
 create or replace function df.await_instance(instance_id text, timeout_seconds int default 30)
 returns text
 language plpgsql strict
 as $$
 declare
   v_deadline timestamptz := clock_timestamp() + make_interval(secs => timeout_seconds);
-  v_pause interval := '5 ms';
+  v_pause interval := '1 ms';
   v_instance record;
 begin
   perform df._not_in_workflow(
