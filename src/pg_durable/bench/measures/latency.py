@@ -2,7 +2,7 @@
 
 `seen` is what a client sees: from sending df.start until a query finds the instance completed, the
 commits of both included. Without it: by the server's clock, from one row's created_at to its
-completed_at. The client asks again after a tenth of a millisecond, so `seen` is too long by a quarter
+completed_at. The client asks again after a tenth of a millisecond: `seen` is too long by a quarter
 of one at most. What a machine at rest takes for anything durable, one row inserted by the same
 client, is told beside it.
 """
