@@ -27,6 +27,7 @@ from pg_durable.lanes.session import (
     Started,
     Statement,
     StepSession,
+    check_opened,
     error_field,
     is_misfit,
     rejection,
@@ -88,7 +89,8 @@ class Lane(StepSession):
         Raises:
             ServerUnavailable: the server cannot be reached or refused the login.
             ConnectionLost: it went away at once.
-            Rejected: there is no `df` schema, or not one that fits.
+            StoreError: there is no `df` schema, or not one that fits; or the server has cancelled
+                what opens a session, or lacks something for it.
         """
         wire = await Wire.connect(conninfo)
         wire.execute("show role")
@@ -98,9 +100,7 @@ class Lane(StepSession):
         wire.execute("show default_transaction_isolation")
         try:
             results = await wire.sync()
-            for result in results:
-                if result.status not in OK:
-                    raise rejection(result, of_the_user=False)
+            check_opened(results)
         except BaseException:
             wire.close()
             raise

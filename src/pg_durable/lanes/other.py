@@ -16,6 +16,7 @@ from pg_durable.lanes.session import (
     Started,
     Statement,
     StepSession,
+    check_opened,
     rejection,
     role_to_take,
 )
@@ -51,17 +52,17 @@ class OtherLane(StepSession):
         Raises:
             ServerUnavailable: the server cannot be reached or refused the login.
             ConnectionLost: it went away at once.
+            StoreError: it has cancelled what opens a session, or lacks something for it.
         """
         wire = await Wire.connect(conninfo)
         wire.execute("show role")
         try:
-            (shown,) = await wire.sync()
-            if shown.status not in OK:
-                raise rejection(shown, of_the_user=False)
+            results = await wire.sync()
+            check_opened(results)
         except BaseException:
             wire.close()
             raise
-        return cls(wire, max_result_bytes, role_to_take(role, shown))
+        return cls(wire, max_result_bytes, role_to_take(role, results[0]))
 
     async def execute(self, statement: Statement) -> Done:
         """Run a statement; its transaction stays open.

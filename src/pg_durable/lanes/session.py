@@ -10,7 +10,7 @@ from psycopg.pq.abc import PGresult
 from pg_durable.errors import LeaseLost, LimitExceeded, ServerUnavailable
 from pg_durable.graph.outcomes import Done, Failed
 from pg_durable.graph.results import Column, encode, is_native
-from pg_durable.store import MISFITS, SET_KEY
+from pg_durable.store import MISFITS, SET_KEY, StoreError
 from pg_durable.wire import ConnectionLost, Results, Wire
 
 _JSON_OID = 114
@@ -201,6 +201,17 @@ def rejection(
         del details["context"]
     failure = Failed(f"SQL execution failed: error returned from database: {message}", details)
     return Rejected(failure, sqlstate, of_the_user=of_the_user)
+
+
+def check_opened(results: Results) -> None:
+    """Raise StoreError or ConnectionLost where the server refused what opens a session."""
+    for result in results:
+        if result.status not in OK:
+            error = rejection(result, of_the_user=False)
+            if isinstance(error, Rejected):
+                message = error_field(result, pq.DiagnosticField.MESSAGE_PRIMARY)
+                raise StoreError(f"No session for a step: {message}", error.sqlstate)
+            raise error
 
 
 def role_to_take(role: str | None, shown: PGresult) -> str | None:

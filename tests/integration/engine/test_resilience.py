@@ -10,10 +10,11 @@ from pg_durable.engine.worker import Worker
 from pg_durable.errors import ServerUnavailable
 from pg_durable.graph.outcomes import Failed
 from pg_durable.lanes.lane import Lane
-from pg_durable.lanes.session import Rejected
+from pg_durable.lanes.session import Rejected, check_opened
 from pg_durable.records import Checkpoint
 from pg_durable.store import Store, StoreError
 from pg_durable.wire import Wire
+from pg_durable.wire.dsn import worker_dsn
 from support.database import Database
 from support.waiting import until
 from support.workers import worker_here
@@ -364,3 +365,33 @@ async def test_a_failed_step_that_could_not_be_recorded_at_once_is_recorded_late
     assert len(tried) == 2
     assert "division by zero" in str(await db.output(instance))
     assert "cannot be driven" not in caplog.text
+
+
+async def test_a_cancelled_opening_of_a_session_is_no_fault_of_the_instance(database: str) -> None:
+    wire = await Wire.connect(worker_dsn(database, "test"))
+    wire.execute("select pg_cancel_backend(pg_backend_pid()), pg_sleep(10)")
+    results = await wire.sync()
+    wire.close()
+
+    with pytest.raises(StoreError, match="No session for a step: canceling statement") as refused:
+        check_opened(results)
+
+    assert refused.value.passes
+
+
+async def test_steps_of_a_role_that_may_not_use_the_schema_any_more_are_given_up(
+    db: Database,
+) -> None:
+    await db.rows("create role outsider login; select df.grant_usage('outsider')")
+    outsider = await db.connect_as("outsider")
+    instance = await outsider.start("'select 1'")
+    await outsider.close()
+    await db.rows("select df.revoke_usage('outsider')")
+
+    async with worker_here(db.conninfo, max_attempts=2):
+        assert await db.wait(instance) == "failed"
+
+    output = await db.output(instance)
+    assert output == (
+        "given up after 2 attempts in a row: No session for a step: permission denied for schema df"
+    )
