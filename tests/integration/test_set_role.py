@@ -42,6 +42,31 @@ async def test_each_step_of_a_chain_has_the_rights_of_its_role(
     assert await user.rows("select who from seen") == [("spec_user",)] * 3
 
 
+async def test_prepared_queries_have_the_rights_that_their_role_has_now(
+    db: Database, user: Database, spec_worker: str
+) -> None:
+    await db.rows(
+        "create table shared (owner text); insert into shared values ('spec_user'), ('x')"
+    )
+    await db.rows("grant select on shared to spec_user")
+    query = "'select count(*)::int as n, current_user::text as who from shared'"
+    repeated = " ~> ".join([query] * 8)
+
+    async with worker_here(spec_worker, identity="set_role", max_user_connections=1):
+        everything = await user.completed_rows(await user.start(repeated))
+        await db.rows("create policy own on shared using (owner = current_user)")
+        await db.rows("alter table shared enable row level security")
+        own = await user.completed_rows(await user.start(repeated))
+        await db.rows("revoke select on shared from spec_user")
+        refused = await user.start(query)
+        status = await user.wait(refused)
+
+    assert everything == [{"n": 2, "who": "spec_user"}]
+    assert own == [{"n": 1, "who": "spec_user"}]
+    assert status == "failed"
+    assert "permission denied for table shared" in await user.output(refused)
+
+
 async def test_each_step_in_another_database_has_the_rights_of_its_role(
     db: Database, user: Database, spec_worker: str
 ) -> None:

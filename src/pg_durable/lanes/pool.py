@@ -109,7 +109,7 @@ class LanePool:
         lanes = self._idle.get(key)
         while lanes:
             lane = lanes.pop()
-            if lane.usable:
+            if lane.usable and not self._is_old(lane):
                 return lane
             self._close(lane)
         return None

@@ -17,9 +17,18 @@ QUERIES = frozenset({"select", "insert", "update", "delete", "merge", "with", "v
 # What may turn out to commit inside.
 MAY_COMMIT = frozenset({"call", "do"})
 
-# What the server says of a prepared query before it runs it: its columns are others than they
+# What the server turns into a constant when it parses a query, to be found anew in each run: 'now'
+# and its like as times, roles and functions by name; and what could be a way to write one of these.
+_CONSTANT_TOO_EARLY = re.compile(
+    r"\b(?:now|today|tomorrow|yesterday)\b(?!\s*\()"
+    r"|\breg(?:class|collation|config|database|dictionary|namespace|oper(?:ator)?|proc(?:edure)?"
+    r"|role|type)\b"
+    r"|\\|\bu&",
+    re.IGNORECASE,
+)
+# Where the server refuses to run a prepared query, before it does: its columns are others than they
 # were, a step has deallocated it, or it lacks parameters, of which it says more than it should.
-_NOT_AS_PREPARED = frozenset({b"0A000", b"26000", b"08P01"})
+_REFUSING = frozenset({b"RevalidateCachedQuery", b"FetchPreparedStatement", b"exec_bind_message"})
 
 # How often a session meets a statement before it is prepared: from then on that pays.
 _OFTEN = 5
@@ -38,8 +47,9 @@ def first_word(text: str) -> str:
 class Queries:
     """The queries of one session.
 
-    Parsing and planning a short query takes about as long as running it. A session is closed after
-    `lane_max_age`, so what was prepared first need not make way for what comes often later.
+    Parsing and planning a short query takes about as long as running it. A session is not used any
+    more after `lane_max_age`, so what was prepared first, or in vain, need not make way for what
+    comes often later.
     """
 
     def __init__(self, wire: Wire) -> None:
@@ -63,9 +73,11 @@ class Queries:
 
     def give_up(self, query: str, failed: PGresult) -> bool:
         """Whether a query has failed because it was prepared; it is not any more, then."""
-        if self._names.get(query) is None:
-            return False
-        if failed.error_field(pq.DiagnosticField.SQLSTATE) not in _NOT_AS_PREPARED:
+        if (
+            self._names.get(query) is None
+            or failed.error_field(pq.DiagnosticField.SOURCE_FUNCTION) not in _REFUSING
+            or failed.error_field(pq.DiagnosticField.CONTEXT) is not None  # in a function of it
+        ):
             return False
         self._names[query] = None
         return True
@@ -76,7 +88,10 @@ class Queries:
         key = hash(query)
         times = self._met.pop(key, 0) + 1
         if times == _OFTEN:
-            return True
+            if _CONSTANT_TOO_EARLY.search(query) is None:
+                return True
+            self._names[query] = None
+            return False
         if len(self._met) == _MOST_COUNTED:
             self._met.clear()
         self._met[key] = times

@@ -29,7 +29,10 @@ class Started(NamedTuple):
     """A statement under way."""
 
     answers: Awaitable[Results]
-    before: int  # statements of ours that precede it, of which BEGIN is the first
+    before: (
+        int  # statements of ours that precede it, of which BEGIN is the first; not what prepares
+    )
+    # it, for an error of that is the statement's own
     chained: bool = False  # there is no BEGIN
 
 

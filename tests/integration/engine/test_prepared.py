@@ -140,6 +140,34 @@ async def test_a_query_that_fails_says_so_each_time(db: Database, one_session: W
     ]
 
 
+async def test_a_query_that_fails_by_code_of_its_own_runs_once(
+    db: Database, one_session: Worker
+) -> None:
+    await db.rows("create sequence runs")
+    await db.rows(
+        """create function fails() returns int language plpgsql as $$
+           begin
+             perform nextval('runs');
+             raise exception 'not yet' using errcode = '0A000';
+           end $$"""
+    )
+
+    for _ in range(_OFTEN):
+        await run(db, "select fails()")
+
+    assert await db.scalar("select last_value from runs") == _OFTEN
+
+
+async def test_times_that_are_written_as_words_are_those_of_each_run(
+    db: Database, one_session: Worker
+) -> None:
+    await db.rows("create table t (at timestamptz, shown timestamptz)")
+
+    await run(db, *["insert into t values ('now', now())"] * _OFTEN)
+
+    assert await db.scalar("select count(*) from t where at = shown") == _OFTEN
+
+
 async def test_what_a_query_needs_may_come_later(db: Database, one_session: Worker) -> None:
     read = "select a from late"
     failed = [await run(db, read) for _ in range(_OFTEN)]

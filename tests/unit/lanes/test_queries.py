@@ -63,44 +63,71 @@ class Sent:
 class Refusal:
     """In the place of an answer of the server."""
 
-    def __init__(self, sqlstate: bytes) -> None:
-        self._sqlstate = sqlstate
+    def __init__(self, function: bytes, context: bytes | None = None) -> None:
+        self._fields = {
+            pq.DiagnosticField.SOURCE_FUNCTION: function,
+            pq.DiagnosticField.CONTEXT: context,
+        }
 
-    def error_field(self, field: pq.DiagnosticField) -> bytes:
-        return self._sqlstate
-
-
-def test_a_query_is_prepared_when_it_comes_for_the_fifth_time() -> None:
-    sent = Sent()
-
-    first, other = sent.sending("select 1"), sent.sending("select 2")
-
-    name = b"pg_durable_query_1"
-    assert first == ["select 1"] * 4 + [("prepare", name, "select 1"), name, name]
-    name = b"pg_durable_query_2"
-    assert other == ["select 2"] * 4 + [("prepare", name, "select 2"), name, name]
-    assert sent.sending("select 3", times=1) == ["select 3"]
+    def error_field(self, field: pq.DiagnosticField) -> bytes | None:
+        return self._fields[field]
 
 
-@pytest.mark.parametrize("sqlstate", [b"0A000", b"26000", b"08P01"])
-def test_one_that_fails_because_it_was_prepared_is_not_any_more(sqlstate: bytes) -> None:
+def given_up(sent: Sent, query: str, function: bytes, context: bytes | None = None) -> bool:
+    """Whether a query is not prepared any more after an error from there."""
+    return sent.queries.give_up(query, Refusal(function, context))  # type: ignore[arg-type]
+
+
+def test_one_that_fails_because_it_was_prepared_is_not_any_more() -> None:
     sent = Sent()
     sent.sending("select 1")
 
-    assert sent.queries.give_up("select 1", Refusal(sqlstate))  # type: ignore[arg-type]
+    assert given_up(sent, "select 1", b"RevalidateCachedQuery")
 
     assert sent.sending("select 1") == ["select 1"] * 6
-    assert not sent.queries.give_up("select 1", Refusal(sqlstate))  # type: ignore[arg-type]
+    assert not given_up(sent, "select 1", b"RevalidateCachedQuery")
 
 
 def test_one_that_fails_of_itself_stays_prepared() -> None:
     sent = Sent()
-    sent.sending("select 1 / 0")
+    sent.sending("select f()")
 
-    assert not sent.queries.give_up("select 1 / 0", Refusal(b"22012"))  # type: ignore[arg-type]
-    assert not sent.queries.give_up("select 2", Refusal(b"0A000"))  # type: ignore[arg-type]
+    assert not given_up(sent, "select f()", b"int4div")
+    assert not given_up(sent, "select f()", b"FetchPreparedStatement", b"PL/pgSQL function f()")
+    assert not given_up(sent, "select 2", b"FetchPreparedStatement")
 
-    assert sent.sending("select 1 / 0", times=2) == [b"pg_durable_query_1"] * 2
+    assert sent.sending("select f()", times=2) == [b"pg_durable_query_1"] * 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select 'now'::timestamptz",
+        "insert into t values ('today', ' TOMORROW 12:00')",
+        "select 1 where day < date 'yesterday'",
+        "select '{now,today}'::date[], '[now,)'::tstzrange",
+        "select $$now$$::timestamptz",
+        r"select e'\tnow'::timestamptz",
+        r"select u&'\006eow'::timestamptz",
+        "select 'r'::regrole",
+        "select 'f()'::RegProcedure, regclass 't'",
+    ],
+)
+def test_what_the_server_would_make_a_constant_of_is_not_prepared(query: str) -> None:
+    assert Sent().sending(query) == [query] * 6
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select now(), current_date, localtimestamp",
+        "select NOW () - interval '1 day'",
+        "select valid_now, todays, region, regional from t",
+        "select nextval('s')",
+    ],
+)
+def test_what_is_found_anew_in_each_run_is_prepared(query: str) -> None:
+    assert Sent().sending(query)[-1] == b"pg_durable_query_1"
 
 
 def test_a_session_prepares_so_many_and_no_long_ones() -> None:

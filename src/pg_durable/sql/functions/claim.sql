@@ -88,7 +88,7 @@ end $$;
 -- Claim up to p_limit due instances for p_worker, with their graphs: of each role that has any the
 -- same share, oldest first; of roles in p_without none. So no role waits for another's queue to end.
 -- Or of p_role alone, of which somebody has said that it has just started something: there is no need
--- to look what else is due.
+-- to look what else is due, nor to leave out any.
 -- Skips rows another worker is claiming; an instance is claimed by one worker at a time.
 -- No indexed column changes, so a claim costs one version of a row and no entry in any index: that
 -- is why `status` says `running` only when something is saved, and `due_at` stays as it is.
@@ -126,7 +126,7 @@ begin
 
   if p_role is not null then
     v_roles := array[p_role::regrole];
-    v_oldest := array[v_now - interval '1 s'];    -- what is older has been looked for
+    v_oldest := array[v_now - interval '1 s'];    -- if that finds nothing, a look follows
   else
     for v_look in select * from df._look_for_due(v_now) loop
       if v_look.due_at > v_now then
