@@ -271,7 +271,7 @@ class Store:
         results = await self._wire.sync()
         for result in results:
             if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
-                raise _store_error(result)
+                raise store_error(result)
         self._wire.prepared[statement] = name
         return [
             [
@@ -282,11 +282,12 @@ class Store:
         ]
 
 
-def _store_error(result: pq.abc.PGresult) -> Exception:
+def store_error(result: pq.abc.PGresult, about: str = "") -> Exception:
+    """The exception for a refused call of ours, its words after those that say what it is about."""
     code = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"XX000").decode()
     message = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode(
         "utf-8", "replace"
     )
     if code.startswith(("08", "57P")):  # the server is going away
         return ConnectionLost(message)
-    return StoreError(message, code)
+    return StoreError(about + message, code)

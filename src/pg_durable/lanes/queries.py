@@ -1,7 +1,6 @@
 """What kind of statement a step has; queries that come again and again, which are prepared."""
 
 import re
-from itertools import count
 
 from psycopg import pq
 from psycopg.pq.abc import PGresult
@@ -56,15 +55,13 @@ class Queries:
         self._wire = wire
         self._names: dict[str, bytes | None] = {}  # of what is prepared; None: not to be
         self._met: dict[int, int] = {}  # how often, by the hash of the text
-        self._number = count(1)
 
     def execute(self, query: str) -> int:
         """Queue a query; returns how many statements before it prepare it."""
         if (name := self._names.get(query)) is not None:
             self._wire.execute_prepared(name)
         elif self._is_met_often(query):
-            name = self._names[query] = b"pg_durable_query_%d" % next(self._number)
-            self._wire.prepare(name, query)
+            name = self._names[query] = self._wire.prepare_anew(query, b"pg_durable_query")
             self._wire.execute_prepared(name)
             return 1
         else:

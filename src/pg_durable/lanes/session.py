@@ -10,7 +10,7 @@ from psycopg.pq.abc import PGresult
 from pg_durable.errors import LeaseLost, LimitExceeded, ServerUnavailable
 from pg_durable.graph.outcomes import Done, Failed
 from pg_durable.graph.results import Column, encode, is_native
-from pg_durable.store import MISFITS, SET_KEY, StoreError
+from pg_durable.store import MISFITS, SET_KEY, store_error
 from pg_durable.wire import ConnectionLost, Results, Wire
 
 _JSON_OID = 114
@@ -26,14 +26,12 @@ class Statement(NamedTuple):
 
 
 class Started(NamedTuple):
-    """A statement under way."""
+    """A statement under way, after some of ours: BEGIN, unless it is `chained` to a commit, and the
+    like. What prepares it is none of these, for an error of that is the statement's own."""
 
     answers: Awaitable[Results]
-    before: (
-        int  # statements of ours that precede it, of which BEGIN is the first; not what prepares
-    )
-    # it, for an error of that is the statement's own
-    chained: bool = False  # there is no BEGIN
+    before: int  # statements of ours
+    chained: bool = False
 
 
 class Rejected(Exception):
@@ -210,11 +208,7 @@ def check_opened(results: Results) -> None:
     """Raise StoreError or ConnectionLost where the server refused what opens a session."""
     for result in results:
         if result.status not in OK:
-            error = rejection(result, of_the_user=False)
-            if isinstance(error, Rejected):
-                message = error_field(result, pq.DiagnosticField.MESSAGE_PRIMARY)
-                raise StoreError(f"No session for a step: {message}", error.sqlstate)
-            raise error
+            raise store_error(result, "No session for a step: ")
 
 
 def role_to_take(role: str | None, shown: PGresult) -> str | None:

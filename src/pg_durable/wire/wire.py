@@ -89,9 +89,9 @@ class Wire:
         """Queue the preparation of a statement."""
         self._send(self.pg.send_prepare, name, statement.encode(), types)
 
-    def prepare_anew(self, statement: str) -> bytes:
+    def prepare_anew(self, statement: str, prefix: bytes = b"pg_durable") -> bytes:
         """Queue the preparation of a statement under a name that no other has."""
-        name = b"pg_durable_%d" % next(self._number)
+        name = b"%b_%d" % (prefix, next(self._number))
         self.prepare(name, statement)
         return name
 

@@ -1,10 +1,12 @@
 """A query that comes often is prepared in its session, and never the worse for it."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from pg_durable.engine.worker import Worker
+from pg_durable.wire import Wire
 from support.database import Database
 from support.workers import worker_here
 
@@ -78,6 +80,35 @@ async def test_each_run_of_a_prepared_query_is_a_step_of_its_own(
         50,
         50,
     )
+
+
+async def test_after_a_query_the_commit_begins_the_next_transaction(
+    db: Database, one_session: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    execute = Wire.execute
+
+    def noting(self: Wire, statement: str, *arguments: Any) -> None:
+        sent.append(statement)
+        execute(self, statement, *arguments)
+
+    monkeypatch.setattr(Wire, "execute", noting)
+
+    await run(db, "select 1", "values (1)", "set work_mem = '8MB'", "select 2")
+
+    assert [text for text in sent if text.startswith(("begin", "commit"))] == [
+        "begin", "commit and chain", "commit and chain", "commit", "begin", "commit",
+    ]  # fmt: skip
+
+
+async def test_a_session_that_is_old_is_not_used_again(db: Database) -> None:
+    who = "select pg_backend_pid() as pid"
+    async with worker_here(db.conninfo, max_user_connections=1, lane_max_age=0.5):
+        first = await rows_of(db, who)
+        await db.rows("select pg_sleep(0.6)")
+        second = await rows_of(db, who)
+
+    assert first != second
 
 
 async def test_a_table_that_changes_is_read_as_it_is_now(db: Database, one_session: Worker) -> None:

@@ -119,10 +119,12 @@ async def test_an_idle_worker_looks_twice_for_a_start_and_then_waits_to_be_told(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
+    roles = []
     claim = Store.claim
 
     async def counted(self: Store, *arguments: Any, **named: Any) -> Claims:
         looks.append(time.monotonic())
+        roles.append(named.get("role", ""))
         return await claim(self, *arguments, **named)
 
     monkeypatch.setattr(Store, "claim", counted)
@@ -133,8 +135,11 @@ async def test_an_idle_worker_looks_twice_for_a_start_and_then_waits_to_be_told(
 
         await until(at_rest)
         looks.clear()
+        roles.clear()
 
         assert await db.wait(await db.start("'select 1'"), within=1) == "completed"
         await asyncio.sleep(0.1)
 
+        mine = await db.scalar("select current_user::regrole::oid::text")
+        assert [role for role in roles if role] == [mine]  # whose start it is told of
         assert 1 <= len(looks) <= 3  # one of the rarer ones may fall into that time

@@ -1,9 +1,13 @@
 """Which statements are queries, and which of those a session prepares."""
 
+from collections.abc import Sequence
+from itertools import count
+
 import pytest
 from psycopg import pq
 
 from pg_durable.lanes.queries import Queries, first_word
+from pg_durable.wire import Wire
 
 
 @pytest.mark.parametrize(
@@ -35,21 +39,22 @@ def test_a_long_comment_is_passed_in_one_go() -> None:
     assert first_word("-- -\n" * 100_000 + "select") == "select"
 
 
-class Sent:
-    """In the place of a session: what is sent to the server."""
+class Sent(Wire):
+    """A session without a server: what is sent."""
 
     def __init__(self) -> None:
+        self._number = count(1)
         self.log: list[object] = []
-        self.queries = Queries(self)  # type: ignore[arg-type]
+        self.queries = Queries(self)
 
-    def prepare(self, name: bytes, query: str) -> None:
-        self.log.append(("prepare", name, query))
+    def prepare(self, name: bytes, statement: str, types: Sequence[int] = ()) -> None:
+        self.log.append(("prepare", name, statement))
 
-    def execute_prepared(self, name: bytes) -> None:
+    def execute_prepared(self, name: bytes, *_: object) -> None:
         self.log.append(name)
 
-    def execute(self, query: str) -> None:
-        self.log.append(query)
+    def execute(self, statement: str, *_: object) -> None:
+        self.log.append(statement)
 
     def sending(self, query: str, times: int = 6) -> list[object]:
         """What is sent for a query that comes so often."""

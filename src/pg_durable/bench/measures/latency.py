@@ -40,7 +40,7 @@ _LATE = """
 """
 
 
-def _see_completed(lab: Lab, instance: str) -> None:
+def _seen_completed(lab: Lab, instance: str) -> None:
     end = time.monotonic() + _PATIENCE
     while lab.value("select status from df.instances where id = %s", instance) != "completed":
         if time.monotonic() > end:
@@ -59,7 +59,7 @@ def _idle(lab: Lab) -> Iterable[Reading]:
                 time.sleep(_BACK_TO_IDLE)
                 begun = time.perf_counter()
                 instance = lab.value(f"select df.start({workflow})")
-                _see_completed(lab, instance)
+                _seen_completed(lab, instance)
                 seen.append(1000 * (time.perf_counter() - begun))
             by_server = lab.column(_TOOK)
         yield from latencies(f"idle_{name}_seen", seen)
@@ -83,7 +83,6 @@ def _under_load(lab: Lab) -> Iterable[Reading]:
     with lab.workers():
         warm_up(lab, ONE_STEP.workflow, lab.count(3_000))
         peak = _sustained(lab, lab.seconds(3))
-        lab.reset()
         lab.reset()
         _start_steadily(lab, peak / 2, lab.seconds(3))
         lab.wait_until_done()
@@ -129,7 +128,7 @@ def _signals(lab: Lab) -> Iterable[Reading]:
             )
             begun = time.perf_counter()
             lab.value("select df.signal(%s, 'go')", instance)
-            _see_completed(lab, instance)
+            _seen_completed(lab, instance)
             taken.append(1000 * (time.perf_counter() - begun))
     yield from latencies("signal_to_resume_seen", taken)
 

@@ -58,12 +58,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_freed bigint;
-  v_woken boolean;
 begin
   delete from df._worker_epoch where worker = p_worker;
   v_freed := df._free(array(select c.id from df._claimed() c where c.worker = p_worker));
   if v_freed > 0 then
-    v_woken := df._wake();
+    perform df._wake();
   end if;
   return v_freed;
 end $$;

@@ -63,7 +63,6 @@ as $$
 declare
   v_status text;
   v_role regrole;
-  v_woken boolean;
 begin
   new.signal_data := coalesce(new.signal_data, '{}');
   perform df._check_signal(new.instance_id, new.signal_name, new.signal_data);
@@ -100,7 +99,7 @@ begin
     and df._signal_arrived(i.id)
   returning i.submitted_by into v_role;
   if found then
-    v_woken := df._wake(v_role);
+    perform df._wake(v_role);
   else
     perform pg_notify('pg_durable', 'signal ' || new.instance_id);
   end if;
