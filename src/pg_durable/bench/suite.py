@@ -24,6 +24,7 @@ class Plan:
     """What to measure, and how thoroughly.
 
     Attributes:
+        repeat_long: whether measures that take long are done in each run too.
         minutes: nothing more is begun after this time.
         tell: hears what is being done.
     """
@@ -36,6 +37,7 @@ class Plan:
     dsn: str | None
     minutes: float
     tell: Callable[[str], None]
+    repeat_long: bool = False
 
 
 def run_suite(plan: Plan) -> Results:
@@ -87,7 +89,7 @@ class _Suite:
         try:
             for name in self._plan.measures:
                 measure = MEASURES[name]
-                if number == 0 or not measure.once:
+                if number == 0 or self._plan.repeat_long or not measure.once:
                     self._measure(number, name, measure.run)
             for name in self._plan.peers:
                 self._tell(number, f"peer {name}")

@@ -31,7 +31,10 @@ def bench(
     runs: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Medians of so many runs. [default: 3, with --full 5]"
+            metavar="N",
+            min=1,
+            help="Medians of so many runs. What takes long is done in the first only, unless named."
+            " [default: 3, with --full 5]",
         ),
     ] = None,
     scale: Annotated[
@@ -145,6 +148,7 @@ def bench(
                 dsn=dsn,
                 minutes=minutes,
                 tell=_tell,
+                repeat_long=bool(measures),
             )
         )
         if measured.figures:

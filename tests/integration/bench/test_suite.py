@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from unittest import mock
 
 import psycopg
+import pytest
 
 from pg_durable.bench import suite
 from pg_durable.bench.figures import Reading
@@ -13,7 +14,14 @@ from pg_durable.bench.results import Results
 from pg_durable.bench.suite import Plan, run_suite
 
 
-def run(dsn: str, measures: dict[str, Measure], *, runs: int = 1, minutes: float = 5) -> Results:
+def run(
+    dsn: str,
+    measures: dict[str, Measure],
+    *,
+    runs: int = 1,
+    minutes: float = 5,
+    repeat_long: bool = False,
+) -> Results:
     plan = Plan(
         measures=list(measures),
         peers=[],
@@ -23,6 +31,7 @@ def run(dsn: str, measures: dict[str, Measure], *, runs: int = 1, minutes: float
         dsn=dsn,
         minutes=minutes,
         tell=lambda _: None,
+        repeat_long=repeat_long,
     )
     with mock.patch.object(suite, "MEASURES", measures):
         return run_suite(plan)
@@ -60,7 +69,10 @@ def test_a_measure_that_fails_costs_no_other_measure_its_figures(database: str) 
     assert databases(database) <= before
 
 
-def test_measures_that_take_long_are_done_in_the_first_run_only(database: str) -> None:
+@pytest.mark.parametrize(("repeat_long", "times"), [(False, 1), (True, 2)])
+def test_measures_that_take_long_are_done_in_the_first_run_only_or_when_named(
+    database: str, repeat_long: bool, times: int
+) -> None:
     def quick(lab: Lab) -> Iterable[Reading]:
         yield Reading(name="quick", value=1, unit="ms")
 
@@ -74,10 +86,11 @@ def test_measures_that_take_long_are_done_in_the_first_run_only(database: str) -
             "long": Measure(name="long", means="", run=long, once=True),
         },
         runs=2,
+        repeat_long=repeat_long,
     )
 
     assert len(results.figures["quick"].values) == 2
-    assert len(results.figures["long"].values) == 1
+    assert len(results.figures["long"].values) == times
 
 
 def test_nothing_is_begun_when_the_time_is_up(database: str) -> None:

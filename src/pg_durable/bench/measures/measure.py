@@ -15,7 +15,7 @@ class Measure:
         name: for the command line, and the beginning of the names of its readings.
         means: one line for people.
         run: does it once, and tells each quantity as soon as it is known.
-        once: it takes long, so that it is done in the first run only.
+        once: it takes long, so that it is done in the first run only, unless asked for by name.
     """
 
     name: str
