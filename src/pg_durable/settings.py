@@ -79,7 +79,7 @@ class Settings:
     show_running_after: float = _setting(0.1, 0.0, _DAY,
         "a step running for longer is shown as running")
     time_slice: float = _setting(0.05, 0.0, _DAY,
-        "how long one instance's steps may follow each other on one session")
+        "how long steps of one instance, or one role, may follow each other on one session")
     max_attempts: int = _setting(20, 1, _MOST,
         "an instance whose steps keep losing their session fails after so many tries")
     grace: float = _setting(10.0, 0.0, _DAY,

@@ -61,6 +61,7 @@ class LanePool:
                 if lane is None:
                     lane = await self._open_lane(role, database)
                     self._slots.admitted(role)
+                lane.stays_until = time.monotonic() + self._settings.time_slice
                 return lane
             except NoSessionLeft as error:
                 self._make_way(role, error)
@@ -70,10 +71,14 @@ class LanePool:
 
     def successor(self, lane: Lane, role: str) -> Waiter | None:
         """Who is to take over a session that is about to be released, so that its statement can
-        travel with the last commit there. To be given the session at once."""
+        travel with the last commit there. To be given the session at once.
+
+        The session stays with the role for a time slice, whoever else waits: a login takes as long
+        as some ten short steps.
+        """
         if not lane.usable or self._is_old(lane):
             return None
-        return self._slots.successor(role)
+        return self._slots.successor(role, stays=time.monotonic() < lane.stays_until)
 
     def release(self, lane: StepSession, role: str, database: str | None) -> None:
         """Give a session back, for the next step or to be closed."""

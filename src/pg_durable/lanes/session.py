@@ -72,6 +72,7 @@ class StepSession:
         wire.on_rows = self._take
         self.opened_at = time.monotonic()
         self.idle_since = self.opened_at
+        self.stays_until = self.opened_at  # with its role, whoever else waits
         self.reusable = True
 
     @property

@@ -79,21 +79,26 @@ class Slots:
         if self._waiting:
             self._hand_out()
 
-    def successor(self, role: str) -> Waiter | None:
+    def successor(self, role: str, *, stays: bool) -> Waiter | None:
         """Take out who is next if a slot of the role becomes free, provided that it can take over
-        the session with the slot; the slot is its own from now on."""
+        the session with the slot; the slot is its own from now on. Where it `stays` with the
+        role, other roles come later.
+        """
         if not self._waiting:
             return None
-        self._in_use[role] -= 1
-        self._total -= 1
-        is_next = self._next_role() == role
-        self._take(role)
         waiters = self._waiting.get(role)
-        if not is_next or waiters is None or waiters[0].statement is None:
+        if waiters is None or waiters[0].statement is None or not (stays or self._is_next(role)):
             return None
         if waiters[0].turn.done():  # cancelled a moment ago
             return None
         return self._next_waiter(role)
+
+    def _is_next(self, role: str) -> bool:
+        self._in_use[role] -= 1
+        self._total -= 1
+        is_next = self._next_role() == role
+        self._take(role)
+        return is_next
 
     def refused(self, role: str, *, of_role: bool) -> bool:
         """Give back a slot for which the server had no session: too many of the role, or of all.

@@ -165,12 +165,12 @@ async def test_a_session_goes_with_its_slot_to_who_is_next_anyway() -> None:
     first = await _waiting_for_a_session(queue, "a")
     second = await _waiting_for_a_session(queue, "a")
 
-    assert queue.slots.successor("a") is first
+    assert queue.slots.successor("a", stays=False) is first
     first.turn.set_result(None)
-    assert queue.slots.successor("a") is second
+    assert queue.slots.successor("a", stays=False) is second
     second.turn.set_result(None)
 
-    assert queue.slots.successor("a") is None
+    assert queue.slots.successor("a", stays=False) is None
     await queue.ask("a")
     await queue.release("a")
     assert queue.got == ["a", "a"]
@@ -182,7 +182,20 @@ async def test_a_session_stays_behind_where_another_role_is_next() -> None:
     await _waiting_for_a_session(queue, "a")
     await queue.ask("b")
 
-    assert queue.slots.successor("a") is None
+    assert queue.slots.successor("a", stays=False) is None
+    await queue.release("a")
+    assert queue.got == ["a", "a", "b"]
+
+
+async def test_a_session_may_stay_with_its_role_though_another_one_is_next() -> None:
+    queue = Queue(max_user_connections=2)
+    await queue.ask("a", "a")
+    second = await _waiting_for_a_session(queue, "a")
+    await queue.ask("b")
+
+    assert queue.slots.successor("a", stays=True) is second
+    second.turn.set_result(None)
+    assert queue.slots.successor("a", stays=True) is None  # no other waits
     await queue.release("a")
     assert queue.got == ["a", "a", "b"]
 
@@ -194,9 +207,9 @@ async def test_nobody_is_given_a_session_who_has_gone_or_wants_none() -> None:
     await queue.ask("a")  # wants a session in another database, say
 
     queue.tasks[1].cancel()
-    assert queue.slots.successor("a") is None
+    assert queue.slots.successor("a", stays=False) is None
     await settled()
-    assert queue.slots.successor("a") is None
+    assert queue.slots.successor("a", stays=False) is None
 
     await queue.release("a")
     assert gone.lane is None

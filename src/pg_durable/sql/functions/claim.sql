@@ -87,6 +87,8 @@ end $$;
 
 -- Claim up to p_limit due instances for p_worker, with their graphs: of each role that has any the
 -- same share, oldest first; of roles in p_without none. So no role waits for another's queue to end.
+-- Where there are more roles than there is room for, some get several and the others come later: a
+-- role's first step costs a login, which takes as long as some ten steps.
 -- Or of p_role alone, of which somebody has said that it has just started something: there is no need
 -- to look what else is due, nor to leave out any.
 -- Skips rows another worker is claiming; an instance is claimed by one worker at a time.
@@ -114,6 +116,7 @@ declare
   v_without regrole[] := '{}';
   v_roles regrole[] := '{}';    -- with something due
   v_oldest timestamptz[] := '{}';   -- of each of these
+  v_share int;                  -- of each role
   v_next timestamptz;
   v_look record;
 begin
@@ -139,6 +142,10 @@ begin
   end if;
 
   if cardinality(v_roles) > 0 then
+    v_share := (p_limit - 1) / cardinality(v_roles) + 1;
+    if p_without is null then
+      v_share := greatest(v_share, 8);
+    end if;
     return query
     with claimed as (
       update df.instances i
@@ -157,7 +164,7 @@ begin
             and x.due_at between r.oldest and v_now
             and x.worker is null
           order by x.due_at
-          limit (p_limit - 1) / cardinality(v_roles) + 1
+          limit v_share
           for no key update skip locked   -- not stopped by a sender of a signal
         ) d
         limit p_limit))
