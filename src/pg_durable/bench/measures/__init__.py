@@ -8,11 +8,20 @@
 | latency    | from a start to its end, idle and under load; signals; timers        |
 | starts     | starts a second                                                      |
 | traffic    | round trips and statements, of steps and of an idle worker           |
-| crowds     | many sleepers, many roles, a long history: nothing may grow with them |
+| crowds     | many sleepers, many roles: nothing may grow with them                |
+| history    | many instances that have ended: nor with them                        |
 | held       | a transaction held open under load                                   |
 """
 
-from pg_durable.bench.measures import crowds, held, latency, starts, throughput, traffic
+from pg_durable.bench.measures import (
+    crowds,
+    held,
+    history,
+    latency,
+    starts,
+    throughput,
+    traffic,
+)
 from pg_durable.bench.measures.measure import Measure
 
 MEASURES: dict[str, Measure] = {
@@ -23,6 +32,7 @@ MEASURES: dict[str, Measure] = {
         *latency.MEASURES,
         *traffic.MEASURES,
         *crowds.MEASURES,
+        *history.MEASURES,
         *held.MEASURES,
     )
 }

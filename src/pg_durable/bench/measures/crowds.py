@@ -1,4 +1,4 @@
-"""What must not grow with the number of instances or roles: sleepers, tenants, history."""
+"""What must not grow with the number of instances or roles: sleepers, tenants."""
 
 import asyncio
 import os
@@ -11,9 +11,9 @@ from psycopg import sql
 
 from pg_durable.bench.figures import RATE, TIMES, Reading, latencies
 from pg_durable.bench.lab import Lab
-from pg_durable.bench.measures.drain import Drained, drain, drain_beside, start_many, warm_up
+from pg_durable.bench.measures.drain import drain, start_many, warm_up
 from pg_durable.bench.measures.measure import Measure
-from pg_durable.bench.measures.throughput import CHAIN_10, ONE_STEP
+from pg_durable.bench.measures.throughput import ONE_STEP
 from pg_durable.schema import check_version
 from pg_durable.store import Store
 from pg_durable.wire import Wire
@@ -155,41 +155,10 @@ def _many_roles(lab: Lab, number: int) -> Iterator[list[str]]:
             lab.session.execute(sql.SQL("drop role {}").format(sql.Identifier(group)))
 
 
-def _history(lab: Lab) -> Iterable[Reading]:
-    """Chains of 10 on an empty system, and again beside many instances that have ended."""
-    count = _MILLION if lab.full else lab.count(30_000)
-    chains = lab.count(CHAIN_10.count)
-    lab.reset()
-    with lab.workers() as workers:
-        warm_up(lab, CHAIN_10.workflow, lab.count(100))
-        empty = drain_beside(lab, CHAIN_10.workflow, chains, workers)
-        for first in range(0, count, _BATCH):
-            start_many(lab, ONE_STEP.workflow, min(_BATCH, count - first))
-            lab.wait_until_done(_PATIENCE)
-        _settle(lab)
-        full = drain_beside(lab, CHAIN_10.workflow, chains, workers)
-    yield Reading(name="history_count", value=count, unit="instances")
-    yield Reading(name="history_steps_per_s", value=full.per_second * CHAIN_10.steps, unit=RATE)
-    yield Reading(
-        name="history_throughput_to_empty", value=full.per_second / empty.per_second, unit=TIMES
-    )
-    cost = _cpu(full) / _cpu(empty)
-    yield Reading(name="history_cpu_per_step_to_empty", value=cost, unit="of empty")
-    lab.reset()
-
-
-def _cpu(drained: Drained) -> float:
-    """Of worker and server; the clock may be coarser than what little was done."""
-    return max(1.0, drained.costs["worker_cpu_us"] + drained.costs.get("server_cpu_us", 0))
-
-
 MEASURES = (
     Measure(
         name="sleepers", means="many parked instances: memory, claims, wake-ups", run=_sleepers,
         once=True,
     ),
     Measure(name="tenants", means="instances of a thousand roles", run=_tenants, once=True),
-    Measure(
-        name="history", means="steps beside many instances that have ended", run=_history, once=True
-    ),
 )  # fmt: skip
