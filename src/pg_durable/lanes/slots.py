@@ -93,13 +93,6 @@ class Slots:
             return None
         return self._next_waiter(role)
 
-    def _is_next(self, role: str) -> bool:
-        self._in_use[role] -= 1
-        self._total -= 1
-        is_next = self._next_role() == role
-        self._take(role)
-        return is_next
-
     def refused(self, role: str, *, of_role: bool) -> bool:
         """Give back a slot for which the server had no session: too many of the role, or of all.
 
@@ -196,6 +189,14 @@ class Slots:
     def _next_role(self) -> str | None:
         eligible = [role for role in self._waiting if self._has_room(role)]
         return min(eligible, key=self._in_use.__getitem__, default=None)
+
+    def _is_next(self, role: str) -> bool:
+        """Whether the role is next if a slot of its own becomes free."""
+        self._in_use[role] -= 1
+        self._total -= 1
+        is_next = self._next_role() == role
+        self._take(role)
+        return is_next
 
     def _forget(self, waiter: Waiter, role: str) -> None:
         waiters = self._waiting.get(role)
