@@ -171,7 +171,7 @@ async def test_a_queue_of_one_role_does_not_keep_anothers_instance_waiting(
             mine,
         )
 
-    assert before < 1000
+    assert before < 200
 
 
 async def test_more_roles_than_sessions_log_in_once_for_several_steps(

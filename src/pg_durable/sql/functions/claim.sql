@@ -87,8 +87,8 @@ end $$;
 
 -- Claim up to p_limit due instances for p_worker, with their graphs: of each role that has any the
 -- same share, oldest first; of roles in p_without none. So no role waits for another's queue to end.
--- Where there are more roles than there is room for, some get several and the others come later: a
--- role's first step costs a login, which takes as long as some ten steps.
+-- Where that would be less than eight, some get eight and the others come later: a role's first
+-- step costs a login, which takes as long as some ten steps.
 -- Or of p_role alone, of which somebody has said that it has just started something: there is no need
 -- to look what else is due, nor to leave out any.
 -- Skips rows another worker is claiming; an instance is claimed by one worker at a time.
