@@ -99,6 +99,12 @@ def test_the_benchmark_gives_every_figure(tmp_path: Path, part: str) -> None:
         assert 1 <= figures["chain_10_round_trips_per_step"]["median"] < 4
 
 
+def test_what_takes_long_is_done_in_every_run_where_it_is_named(tmp_path: Path) -> None:
+    _, document = run(tmp_path, "history", "--runs", "2")
+
+    assert len(document["figures"]["history_count"]["values"]) == 2
+
+
 def test_results_are_kept_and_can_be_shown_compared_and_drawn(tmp_path: Path) -> None:
     run(tmp_path, "one_step", "idle")
     [kept] = (tmp_path / "kept").glob("*.json")

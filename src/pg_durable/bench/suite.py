@@ -24,9 +24,9 @@ class Plan:
     """What to measure, and how thoroughly.
 
     Attributes:
-        repeat_long: whether measures that take long are done in each run too.
         minutes: nothing more is begun after this time.
         tell: hears what is being done.
+        repeat_long: whether measures that take long are done in each run too.
     """
 
     measures: Sequence[str]
