@@ -11,7 +11,15 @@ from psycopg import sql
 
 from pg_durable.bench.figures import RATE, TIMES, Reading, latencies
 from pg_durable.bench.lab import Lab
-from pg_durable.bench.measures.drain import drain, start_many, warm_up
+from pg_durable.bench.measures.drain import (
+    MILLION,
+    PATIENCE,
+    batches,
+    drain,
+    settle,
+    start_many,
+    warm_up,
+)
 from pg_durable.bench.measures.measure import Measure
 from pg_durable.bench.measures.throughput import ONE_STEP
 from pg_durable.schema import check_version
@@ -19,10 +27,7 @@ from pg_durable.store import Store
 from pg_durable.wire import Wire
 from pg_durable.wire.dsn import worker_dsn
 
-_MILLION = 1_000_000
-_BATCH = 50_000
 _ROLES = 1000
-_PATIENCE = 1800.0
 _CLAIMED = 80  # at most, as a worker does by default
 _WARM_UP = 10
 _LATE = """
@@ -33,7 +38,7 @@ _LATE = """
 
 
 def _sleepers(lab: Lab) -> Iterable[Reading]:
-    count = _MILLION if lab.full else lab.count(50_000)
+    count = MILLION if lab.full else lab.count(50_000)
     lab.reset()
     with lab.workers() as workers:
         warm_up(lab, ONE_STEP.workflow, lab.count(100))
@@ -42,8 +47,8 @@ def _sleepers(lab: Lab) -> Iterable[Reading]:
         _park(lab, count // 4)
         before = _memory(workers)
         begun = time.perf_counter()
-        for first in range(0, count, _BATCH):
-            _park(lab, min(_BATCH, count - first))
+        for size in batches(count):
+            _park(lab, size)
         yield Reading(
             name="sleepers_parked_per_s", value=count / (time.perf_counter() - begun), unit=RATE
         )
@@ -51,7 +56,7 @@ def _sleepers(lab: Lab) -> Iterable[Reading]:
         yield Reading(name="sleepers_worker_memory_before", value=before, unit="MB")
         yield Reading(name="sleepers_worker_memory_growth", value=_memory(workers) - before,
                       unit="MB")  # fmt: skip
-        _settle(lab)
+        settle(lab)
         claims = asyncio.run(_claim_times(lab.dsn, lab.count(100)))
         yield from latencies("sleepers_claim", claims)
 
@@ -68,15 +73,9 @@ def _sleepers(lab: Lab) -> Iterable[Reading]:
     lab.reset()
 
 
-def _settle(lab: Lab) -> None:
-    """Do what the server would do by itself, in the middle of what follows."""
-    lab.session.execute("vacuum (analyze) df.instances, df.nodes")
-    lab.session.execute("checkpoint")
-
-
 def _park(lab: Lab, count: int) -> None:
     start_many(lab, "df.sleep(864000)", count)
-    lab.wait_until_parked(_PATIENCE)
+    lab.wait_until_parked(PATIENCE)
 
 
 def _memory(workers: list[psutil.Process]) -> float:

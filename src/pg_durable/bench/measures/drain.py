@@ -1,5 +1,6 @@
 """Starting many instances at once, and what they take and cost from then to the last one's end."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psutil
@@ -8,6 +9,9 @@ import psycopg
 from pg_durable.bench.counters import changed_rows
 from pg_durable.bench.lab import Lab
 
+MILLION = 1_000_000
+PATIENCE = 1800.0  # seconds for as many
+_BATCH = 50_000
 _WARM_UP = 100
 _START = "select count(df.start({workflow})) from generate_series(1, {count})"
 _LAST = """
@@ -29,6 +33,18 @@ def start_many(lab: Lab, workflow: str, count: int) -> None:
     with lab.session.transaction():
         lab.value(_START.format(workflow=workflow, count=count))
         lab.session.execute("analyze df.instances, df.nodes")
+
+
+def batches(count: int) -> Iterator[int]:
+    """How many to start at a time, where they are too many for one transaction."""
+    for first in range(0, count, _BATCH):
+        yield min(_BATCH, count - first)
+
+
+def settle(lab: Lab) -> None:
+    """Do what the server would do by itself, in the middle of what follows."""
+    lab.session.execute("vacuum (analyze) df.instances, df.nodes")
+    lab.session.execute("checkpoint")
 
 
 def warm_up(lab: Lab, workflow: str, count: int) -> None:

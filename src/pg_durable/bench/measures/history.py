@@ -6,22 +6,28 @@ from statistics import median
 
 from pg_durable.bench.figures import RATE, TIMES, Reading
 from pg_durable.bench.lab import Lab
-from pg_durable.bench.measures.drain import Drained, drain_beside, start_many, warm_up
+from pg_durable.bench.measures.drain import (
+    MILLION,
+    PATIENCE,
+    Drained,
+    batches,
+    drain_beside,
+    settle,
+    start_many,
+    warm_up,
+)
 from pg_durable.bench.measures.measure import Measure
 from pg_durable.bench.measures.throughput import CHAIN_10, ONE_STEP
 from pg_durable.bench.place import scratch_database
 from pg_durable.schema import install
 
-_MILLION = 1_000_000
-_BATCH = 50_000
-_PATIENCE = 1800.0
 # Machines get faster and slower by more than what is looked for, so there are turns.
 _TURNS = 5
 
 
 def _history(lab: Lab) -> Iterable[Reading]:
     """Chains of 10 in two databases of one server: what they take and cost, as medians."""
-    count = _MILLION if lab.full else lab.count(30_000)
+    count = MILLION if lab.full else lab.count(30_000)
     chains = lab.count(CHAIN_10.count)
     with ExitStack() as stack:
         dsn = stack.enter_context(scratch_database(lab.dsn, "empty"))
@@ -29,11 +35,10 @@ def _history(lab: Lab) -> Iterable[Reading]:
         other = stack.enter_context(Lab(dsn, scale=lab.scale, full=lab.full))
         workers, idle = (stack.enter_context(each.workers()) for each in (lab, other))
         warm_up(lab, ONE_STEP.workflow, lab.count(100))
-        for first in range(0, count, _BATCH):
-            start_many(lab, ONE_STEP.workflow, min(_BATCH, count - first))
-            lab.wait_until_done(_PATIENCE)
-        # What the server would do by itself, in the middle of what follows.
-        lab.session.execute("vacuum (analyze) df.instances, df.nodes")
+        for size in batches(count):
+            start_many(lab, ONE_STEP.workflow, size)
+            lab.wait_until_done(PATIENCE)
+        settle(lab)
 
         warm_up(other, CHAIN_10.workflow, lab.count(100))
         drain_beside(lab, CHAIN_10.workflow, lab.count(100), workers)
