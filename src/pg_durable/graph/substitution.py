@@ -22,7 +22,8 @@ from functools import lru_cache
 from typing import NoReturn, TypeAlias
 
 from pg_durable.errors import LimitExceeded, ReferenceFailed
-from pg_durable.graph.json_text import Json, Number, dump, mend, parse
+from pg_durable.graph.json_text import Json, dump, parse
+from pg_durable.graph.literals import literal, plain, table
 
 MAX_ROW_SET = 10_000
 """Rows that `$name.*` may insert."""
@@ -64,9 +65,9 @@ def fill_sql(
         if match.start() in quotes.dollars:
             return match[0]
         if match["rows"]:
-            value = _table(name, stored.rows(name), (columns or {}).get(name, ()))
+            value = table(name, stored.rows(name), (columns or {}).get(name, ()))
         else:
-            value = _literal(match[0], stored.value(match))
+            value = literal(match[0], stored.value(match))
         quotes.check(match, value)
         bounded.add(value)
         return value
@@ -87,7 +88,7 @@ def fill_raw(text: str, results: Mapping[str, str], limit: int | None = None) ->
 
     def fill(match: re.Match[str]) -> str:
         rows = match["rows"]
-        value = dump(stored.rows(match["name"])) if rows else _plain(stored.value(match))
+        value = dump(stored.rows(match["name"])) if rows else plain(stored.value(match))
         bounded.add(value)
         return value
 
@@ -195,57 +196,6 @@ def _field(name: str, result: _Parsed, field: str) -> Json:
 
 def _fail(message: str) -> NoReturn:
     raise ReferenceFailed(message)
-
-
-def _plain(value: Json) -> str:
-    match value:
-        case None:
-            return "NULL"
-        case str():
-            return mend(value)
-    return dump(value)
-
-
-def _literal(reference: str, value: Json) -> str:
-    match value:
-        case Number() if value.startswith("-"):
-            return f"({value})"  # after a minus sign the bare number would open a comment
-        case None | bool() | Number():
-            return _plain(value)
-    return _quote_literal(reference, _plain(value))
-
-
-def _cell(reference: str, value: Json) -> str:
-    match value:
-        case None | bool() | Number():
-            return _plain(value)
-    return _quote_literal(reference, _plain(value)) + "::text"
-
-
-def _table(name: str, rows: list[dict[str, Json]], columns: Sequence[str]) -> str:
-    if rows:
-        columns = list(rows[0]) or _fail(f"${name}: first row has no columns")
-    names = [_quote_identifier(column) for column in columns]
-    alias = _quote_identifier(name) + (f"({', '.join(names)})" if names else "")
-    if not rows:
-        nulls = ", ".join([f"NULL AS {column}" for column in names]) or "NULL"
-        return f"(SELECT {nulls} WHERE false) AS {alias}"
-    tuples = [",".join([_cell(f"${name}.*", row.get(key)) for key in columns]) for row in rows]
-    return f"(VALUES {', '.join([f'({cells})' for cells in tuples])}) AS {alias}"
-
-
-def _quote_literal(reference: str, text: str) -> str:
-    """Quote as libpq's PQescapeLiteral: right whether or not standard_conforming_strings is on."""
-    if "\0" in text:
-        _fail(f"{reference}: the value contains a NUL character, which SQL text cannot hold")
-    text = mend(text).replace("'", "''")
-    if "\\" in text:
-        return " E'" + text.replace("\\", "\\\\") + "'"
-    return f"'{text}'"
-
-
-def _quote_identifier(name: str) -> str:
-    return '"' + mend(name).replace('"', '""') + '"'
 
 
 class _DollarQuotes:
