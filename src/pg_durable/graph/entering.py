@@ -1,5 +1,8 @@
 """Entering nodes: down the tree to the leaves that are to be run, or have ended already."""
 
+from collections.abc import Callable
+from functools import partial
+
 from pg_durable.errors import PgDurableError
 from pg_durable.graph.branches import Branches
 from pg_durable.graph.loops import Loop, broken_by
@@ -22,13 +25,25 @@ def enter(advance: Advance, node: Node, scope: Scope) -> None:
         _enter_leaf(advance, node, scope)
     elif node.type is _IF:
         if node.rows_of is not None:
-            _choose_by_rows(advance, node, node.rows_of, scope)
+            stored = scope.names.get(node.rows_of)
+            choose(advance, node, scope, partial(has_rows, node.rows_of, stored))
         else:
             agenda.append((state.node(node.condition), scope))
     elif node.type is _LOOP:
         _enter_loop(advance, node, scope)
     else:
         _enter_branches(advance, node, scope)
+
+
+def choose(advance: Advance, node: Node, scope: Scope, holds: Callable[[], bool]) -> None:
+    """Go on with the branch of an IF that its condition asks for, or fail it with what that
+    raises."""
+    try:
+        chosen = node.left if holds() else node.right
+    except PgDurableError as error:
+        advance.agenda.append((node, Failed.of(error)))
+    else:
+        advance.agenda.append((advance.state.node(chosen), scope))
 
 
 def _enter_leaf(advance: Advance, node: Node, scope: Scope) -> None:
@@ -76,12 +91,3 @@ def _won(advance: Advance, branch: str) -> bool:
     return advance.state.ended(branch) and "lost_race" not in (
         advance.state.rows[branch].details or {}
     )
-
-
-def _choose_by_rows(advance: Advance, node: Node, name: str, scope: Scope) -> None:
-    try:
-        chosen = node.left if has_rows(name, scope.names.get(name)) else node.right
-    except PgDurableError as error:
-        advance.agenda.append((node, Failed.of(error)))
-    else:
-        advance.agenda.append((advance.state.node(chosen), scope))

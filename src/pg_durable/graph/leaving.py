@@ -1,6 +1,9 @@
 """Leaving nodes: what an outcome means to the node around, and to a race's other branch."""
 
+from functools import partial
+
 from pg_durable.errors import InvalidWorkflow, PgDurableError
+from pg_durable.graph.entering import choose
 from pg_durable.graph.loops import Loop
 from pg_durable.graph.nodes import Node, NodeType
 from pg_durable.graph.outcomes import (
@@ -11,7 +14,6 @@ from pg_durable.graph.outcomes import (
     Iterated,
     Leaf,
     Outcome,
-    Scope,
     Stopped,
 )
 from pg_durable.graph.state import Advance
@@ -66,18 +68,9 @@ def leave(advance: Advance, node: Node, outcome: Outcome) -> None:
     elif not isinstance(outcome, Done):
         agenda.append((parent, outcome))
     elif parent.type is _IF and node.id == parent.condition:
-        _choose(advance, parent, outcome, scope)
+        choose(advance, parent, scope, partial(is_true, outcome.result))
     else:
         agenda.append((parent, outcome))
-
-
-def _choose(advance: Advance, node: Node, condition: Done, scope: Scope) -> None:
-    try:
-        chosen = node.left if is_true(condition.result) else node.right
-    except PgDurableError as error:
-        advance.agenda.append((node, Failed.of(error)))
-    else:
-        advance.agenda.append((advance.state.node(chosen), scope))
 
 
 def _leave_join(advance: Advance, join: Node, branch: Node, outcome: Outcome) -> None:
